@@ -1,0 +1,6 @@
+"""Where arithmetic runs. One interface (``base``), one definition of exactness (``canonical``), one folder per engine."""
+
+from gpuclust.engines.base import Assignment, Engine, Movement, Sums, Work
+from gpuclust.engines.select import get_engine
+
+__all__ = ["Assignment", "Engine", "Movement", "Sums", "Work", "get_engine"]

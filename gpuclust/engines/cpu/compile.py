@@ -1,0 +1,91 @@
+"""``kernel``: numba compilation as this project uses it: serial, without the GIL, cached, and never stale.
+
+Kernels are compiled serially and threads run them on blocks of rows (see :mod:`~gpuclust.engines.cpu.threads`): compilation is
+several times quicker than numba's ``parallel=True``, nothing breaks under ``fork`` or concurrent Python threads, and the result
+cannot depend on how numba splits a loop. No fast-math anywhere: the canonical distance needs the order as written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+
+__all__ = ["cache_folder", "kernel"]
+
+
+@cache
+def _source_stamp() -> str:
+    """Hash of this folder's sources. A kernel inlines code of its neighbours, so a change in any of them must recompile it."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: beside the sources, else in the user's cache, else in a temporary folder.
+
+    ``GPUCLUST_CACHE_DIR`` goes before all of them.
+    """
+    chosen = os.environ.get("GPUCLUST_CACHE_DIR")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "gpuclust"
+    for folder in [Path(chosen)] if chosen else [Path(__file__).parent / "__pycache__", user]:
+        if _writable(folder):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="gpuclust-"))
+
+
+class _Locator:
+    """numba's cache locator: which folder, and what must be unchanged for a cached kernel to be used."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._name = function.__qualname__
+
+    def ensure_cache_path(self) -> None:
+        pass
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return _source_stamp()
+
+    def get_disambiguator(self) -> str:
+        return hashlib.sha256(self._name.encode()).hexdigest()[:10]
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], path: str) -> _Locator:
+        return cls(function)
+
+
+class _KernelCacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012
+
+
+class _KernelCache(FunctionCache):
+    _impl_class = _KernelCacheImpl
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile ``function`` on first use for each combination of argument types; calls release the GIL."""
+    dispatcher = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    dispatcher._cache = _KernelCache(function)
+    return dispatcher

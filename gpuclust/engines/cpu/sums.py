@@ -1,0 +1,81 @@
+"""Fixed-point sums of rows by label, and their exact updates. Format: :mod:`gpuclust.engines.canonical`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuclust.engines.cpu.compile import kernel
+from gpuclust.engines.cpu.vector import squared_distance
+
+__all__ = ["distances_to_own", "move_rows", "pairwise", "survey"]
+
+
+@kernel
+def move_rows(  # type: ignore[no-untyped-def]
+    data, weights, before, after, high_scale, low_scale, weight_scale, high, low, weight_high, weight_low
+):
+    """Move every row whose label differs from ``before`` to ``after`` between the sums (label -1: in none).
+
+    ``high``, ``low`` (k, d) int64 and ``weight_high``, ``weight_low`` (k,) int64 are updated; ``weights`` is empty for ones.
+    Returns the number of rows moved.
+    """
+    moved = 0
+    width = data.shape[1]
+    weighted = weights.size > 0
+    for i in range(data.shape[0]):
+        old, new = before[i], after[i]
+        if old == new:
+            continue
+        moved += 1
+        weight = np.float64(weights[i]) if weighted else 1.0
+        scaled = weight * weight_scale
+        whole = np.rint(scaled)
+        part = np.int64(np.rint((scaled - whole) * low_scale))
+        for side in range(2):
+            label = old if side == 0 else new
+            if label < 0:
+                continue
+            sign = np.int64(-1 if side == 0 else 1)
+            weight_high[label] += sign * np.int64(whole)
+            weight_low[label] += sign * part
+            row, row_high, row_low = data[i], high[label], low[label]
+            for j in range(width):
+                value = np.float64(row[j]) * weight * high_scale[j]
+                top = np.rint(value)
+                row_high[j] += sign * np.int64(top)
+                row_low[j] += sign * np.int64(np.rint((value - top) * low_scale))
+    return moved
+
+
+@kernel
+def distances_to_own(data, centers, labels, scale, out):  # type: ignore[no-untyped-def]
+    """Canonical distance of each row to the centre of its label."""
+    for i in range(data.shape[0]):
+        out[i] = squared_distance(data, i, centers, labels[i], scale)
+
+
+@kernel
+def pairwise(data, centers, scale, out):  # type: ignore[no-untyped-def]
+    """Canonical distance of each row to every centre, (m, k)."""
+    for i in range(data.shape[0]):
+        for c in range(centers.shape[0]):
+            out[i, c] = squared_distance(data, i, centers, c, scale)
+
+
+@kernel
+def survey(data, column_max):  # type: ignore[no-untyped-def]
+    """Raise ``column_max`` (d,) float64 to max|x| of the rows; return whether all values are finite."""
+    width = data.shape[1]
+    largest = np.zeros(width, data.dtype)
+    poison = np.zeros(width, data.dtype)
+    for i in range(data.shape[0]):
+        row = data[i]
+        for j in range(width):
+            value = abs(row[j])
+            largest[j] = value if value > largest[j] else largest[j]
+            poison[j] += value * 0
+    finite = True
+    for j in range(width):
+        column_max[j] = max(column_max[j], np.float64(largest[j]))
+        finite &= poison[j] == 0
+    return finite
