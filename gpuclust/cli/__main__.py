@@ -1,0 +1,5 @@
+"""``python -m gpuclust.cli``: the same as ``gpuclust``."""
+
+from gpuclust.cli import main
+
+main()

@@ -1,0 +1,106 @@
+"""The one place where exceptions become exit codes: one plain line on stderr, no traceback.
+
+====== ==============================================================================
+code   meaning
+====== ==============================================================================
+0      ok
+1      unexpected: a bug
+2      usage: an option breaks its rule
+3      bad data
+4      resources: memory, device, threads, a missing extra, an output that cannot be written
+5      corrupt or untrusted model
+130    Ctrl-C; 143: SIGTERM, 129: SIGHUP (128 + the signal, as shells count)
+====== ==============================================================================
+
+With GPUCLUST_TRACEBACK=1 in the environment the traceback comes before the line.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from gpuclust.errors import GpuclustError
+
+__all__ = ["Commands", "exit_code", "one_line", "signals_unwind"]
+
+
+class Commands(TyperGroup):
+    """The group of commands: whatever a command raises leaves it as an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command chosen on the command line."""
+        try:
+            with signals_unwind():
+                return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            if os.environ.get("GPUCLUST_TRACEBACK") == "1":
+                traceback.print_exc()
+            print(f"gpuclust: {one_line(error)}", file=sys.stderr)
+            raise typer.Exit(code) from error
+
+
+def exit_code(error: BaseException) -> int | None:
+    """Return the exit code for ``error``; None for what the command-line library itself turns into one."""
+    match error:
+        case GpuclustError():
+            return error.exit_code
+        case KeyboardInterrupt():
+            return 130
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case MemoryError():
+            return 4
+        case BrokenPipeError():
+            return None  # the reader of stdout went away
+        case OSError():
+            return 4
+        case _ if type(error).__module__.startswith(("typer", "click")):
+            return None
+        case _:
+            return 1
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of ``error`` as one line that makes sense without the traceback."""
+    match error:
+        case GpuclustError():
+            return " ".join(str(error).split())
+        case KeyboardInterrupt():
+            return "interrupted."
+        case SystemExit():
+            return "terminated."
+        case MemoryError():
+            return f"out of memory. {error}".strip()
+        case OSError():
+            return " ".join(str(error).split())
+        case _:
+            message = " ".join(str(error).split())
+            return f"unexpected {type(error).__name__}: {message} (GPUCLUST_TRACEBACK=1 shows where)"
+
+
+@contextmanager
+def signals_unwind() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block like an exception, as Ctrl-C does, so that nothing partial stays behind."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    previous = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,91 @@
+"""Showing a job's events: a progress bar on a terminal, JSON lines otherwise, warnings on stderr when quiet."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gpuclust.cli.exits import exit_code, one_line
+from gpuclust.jobs.events import Report
+
+__all__ = ["shown"]
+
+
+@contextmanager
+def shown(*, as_json: bool, quiet: bool) -> Iterator[Report]:
+    """Yield the receiver of a job's events that fits the options and stdout.
+
+    JSON lines go to stdout, one object per event, ``event`` first; an exception is reported as event ``error`` before
+    it goes on to become the exit code and the line on stderr.
+    """
+    if quiet:
+        yield _quiet
+    elif as_json or not sys.stdout.isatty():
+        try:
+            yield _json_line
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            code = exit_code(error)
+            if code is not None:
+                _json_line("error", error=type(error).__name__, message=one_line(error), exit_code=code)
+            raise
+    else:
+        with _bar() as report:
+            yield report
+
+
+def _quiet(event: str, **fields: Any) -> None:
+    if event == "warning":
+        print(f"gpuclust: warning: {fields['message']}", file=sys.stderr)
+
+
+def _json_line(event: str, **fields: Any) -> None:
+    print(json.dumps({"event": event, **fields}, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+
+        def report(event: str, **fields: Any) -> None:
+            match event:
+                case "start":
+                    console.print(f"{fields['command']}: {fields['input']}", highlight=False, markup=False)
+                    if "n_clusters" in fields:
+                        progress.update(task, description=f"seeding k={fields['n_clusters']}", total=fields["max_iter"])
+                case "iteration":
+                    progress.update(
+                        task,
+                        completed=fields["iteration"],
+                        description=f"run {fields['run']}, iteration {fields['iteration']}: "
+                        f"{fields['n_changed']:,} rows changed, shift {_number(fields['center_shift'])}",
+                    )
+                case "warning":
+                    console.print(f"warning: {fields['message']}", style="yellow", highlight=False, markup=False)
+                case "done":
+                    console.print(_summary(fields), highlight=False, markup=False)
+
+        yield report
+
+
+def _summary(fields: dict[str, Any]) -> str:
+    text = f"done in {fields['seconds']:.2f} s"
+    if "n_iter" in fields:
+        sizes = fields["cluster_sizes"]
+        text += (
+            f": {fields['n_iter']} iterations, inertia {_number(fields['inertia'])}, "
+            f"cluster sizes {sizes['min']:,} to {sizes['max']:,} (median {sizes['median']:,.0f})"
+        )
+    return f"{text}\nresult: {fields['output']}"
+
+
+def _number(value: float | None) -> str:
+    return "beyond float64" if value is None else f"{value:.6g}"

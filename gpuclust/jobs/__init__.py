@@ -1,0 +1,1 @@
+"""Batch jobs: a file in, a folder of results out, all of it or nothing."""

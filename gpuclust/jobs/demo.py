@@ -1,0 +1,250 @@
+"""The job behind ``gpuclust demo``: two photographs clustered from files, next to scikit-learn, and redrawn.
+
+The photographs are the ones that scikit-learn ships (427 x 640 RGB). They are clustered twice: as single pixels, so
+that the centres are a palette, and as overlapping 8 x 8 patches, so that the centres are a dictionary of textures.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuclust.errors import MissingDependencyError, OutputError
+from gpuclust.jobs.kmeans import KMeansJob, run_kmeans
+from gpuclust.jobs.outputs import output_file, write_array
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Comparison", "photographs", "rows_of_patches", "run_demo"]
+
+PATCH, STEP = 8, 2  # pixels: side of a patch, distance between patches
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One data set clustered by gpuclust and by scikit-learn, from the same centres, for the same iterations."""
+
+    name: str
+    folder: Path
+    n_rows: int
+    n_features: int
+    n_clusters: int
+    results: dict[str, Any]
+    peer_seconds: float
+    peer_inertia: float
+    peer_n_iter: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that gpuclust's fit took, reading the rows from the file included."""
+        return float(self.results["timings"]["fit"])
+
+
+def run_demo(output: str, *, console: Console | None = None) -> list[Comparison]:
+    """Write the data, cluster them with the command line's job and with scikit-learn, print and draw what came out.
+
+    Parameters
+    ----------
+    output : str
+        Folder for data, results and pictures; it may exist from an earlier demo.
+
+    Raises
+    ------
+    MissingDependencyError
+        Pillow, which reads the photographs, is not installed.
+    OutputError
+        The folder or a file in it cannot be written.
+    """
+    from rich.console import Console
+
+    console = console or Console()
+    folder = Path(output)
+    photos = photographs()
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"output={output!r} cannot be written: {error.strerror or error}.") from error
+
+    console.print(f"Two photographs, {photos.shape[1]} x {photos.shape[2]} pixels, clustered from files in {output}:")
+    pixels = np.ascontiguousarray(photos.reshape(-1, 3), dtype=np.float32)
+    patches = np.concatenate([rows_of_patches(photo) for photo in photos])
+    comparisons = [
+        _compare("pixels", pixels, folder, n_clusters=64, max_iter=25, console=console),
+        _compare("patches", patches, folder, n_clusters=256, max_iter=25, console=console),
+    ]
+    _print_tables(comparisons, console)
+    for picture in _draw(photos, comparisons, folder):
+        console.print(f"original | 64 colours | 256 patches: {picture}", highlight=False, soft_wrap=True)
+    return comparisons
+
+
+def photographs() -> np.ndarray:
+    """Return scikit-learn's two sample photographs, uint8 of shape (2, 427, 640, 3)."""
+    try:
+        import PIL  # noqa: F401  (scikit-learn reads the JPEG files with it)
+    except ImportError as error:
+        raise MissingDependencyError("the demo's photographs need Pillow: pip install 'gpuclust[demo]'.") from error
+    from sklearn.datasets import load_sample_images
+
+    return np.stack(load_sample_images().images)
+
+
+def rows_of_patches(photo: np.ndarray) -> np.ndarray:
+    """Return the patches of ``photo`` (height, width, 3), STEP pixels apart, as float32 rows (n, PATCH * PATCH * 3)."""
+    windows = np.lib.stride_tricks.sliding_window_view(photo, (PATCH, PATCH), axis=(0, 1))[::STEP, ::STEP]
+    return windows.transpose(0, 1, 3, 4, 2).reshape(-1, PATCH * PATCH * 3).astype(np.float32)
+
+
+def redrawn_from_patches(patches: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the picture, float64, in which every pixel is the mean of the patches that cover it.
+
+    ``patches`` are the rows that `rows_of_patches` makes of a photograph (height, width, 3). A last row or column that
+    no patch covers is left out of the picture.
+    """
+    down, across = (height - PATCH) // STEP + 1, (width - PATCH) // STEP + 1
+    grid = patches.reshape(down, across, PATCH, PATCH, 3)
+    shape = STEP * (down - 1) + PATCH, STEP * (across - 1) + PATCH
+    total, count = np.zeros((*shape, 3)), np.zeros((*shape, 1))
+    for y in range(PATCH):
+        for x in range(PATCH):
+            place = np.s_[y : y + STEP * down : STEP, x : x + STEP * across : STEP]
+            total[place] += grid[:, :, y, x]
+            count[place] += 1
+    return total / count
+
+
+def _compare(
+    name: str, rows: np.ndarray, folder: Path, *, n_clusters: int, max_iter: int, console: Console
+) -> Comparison:
+    """Cluster ``rows`` from a file with gpuclust, and from memory with scikit-learn, from the same initial centres."""
+    data_file, init_file = folder / f"{name}.npy", folder / f"{name}-init.npy"
+    _write(data_file, rows)
+    # Distinct rows: photographs repeat colours, and two equal centres would start one cluster empty.
+    sample = np.unique(rows[:: max(1, len(rows) // 20_000)], axis=0)
+    init = sample[np.random.default_rng(_SEED).choice(len(sample), n_clusters, replace=False)]
+    _write(init_file, init)
+    job = KMeansJob(
+        input=str(data_file),
+        output=str(folder / f"{name}-k{n_clusters}"),
+        n_clusters=n_clusters,
+        init=str(init_file),
+        max_iter=max_iter,
+        tol=0.0,
+        seed=_SEED,
+        force=True,
+    )
+    console.print(
+        f"$ gpuclust kmeans {job.input} -k {n_clusters} --init {job.init} --max-iter {max_iter} --tol 0 "
+        f"-o {job.output} --force",
+        style="bold",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with console.status("gpuclust: compiling, once per machine") as status:
+        run_kmeans(job)  # not timed: the first run compiles the kernels, and later ones load them from the cache
+        results = run_kmeans(job, lambda event, **fields: status.update(f"gpuclust: {event} {_position(fields)}"))
+        status.update("scikit-learn: the same, from memory")
+        peer_seconds, peer = _scikit_learn(rows, init, max_iter)
+    return Comparison(
+        name=name,
+        folder=Path(job.output),
+        n_rows=len(rows),
+        n_features=rows.shape[1],
+        n_clusters=n_clusters,
+        results=results,
+        peer_seconds=peer_seconds,
+        peer_inertia=float(peer.inertia_),
+        peer_n_iter=int(peer.n_iter_),
+    )
+
+
+def _position(fields: dict[str, Any]) -> str:
+    return f"{fields['iteration']}: {fields['n_changed']:,} rows changed" if "iteration" in fields else ""
+
+
+def _scikit_learn(rows: np.ndarray, init: np.ndarray, max_iter: int) -> tuple[float, Any]:
+    """Run scikit-learn's KMeans; return the seconds of its fit and the fitted estimator."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    estimator = KMeans(len(init), init=init, n_init=1, max_iter=max_iter, tol=0.0, algorithm="lloyd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(rows[: len(init)])  # not timed: its first call loads libraries and starts threads
+        clock = perf_counter()
+        estimator.fit(rows)
+        return perf_counter() - clock, estimator
+
+
+def _print_tables(comparisons: list[Comparison], console: Console) -> None:
+    from rich.table import Table
+
+    found = Table(title="What gpuclust found", title_justify="left")
+    for heading in ("data", "rows", "features", "k", "iterations", "inertia", "fit", "cluster sizes"):
+        found.add_column(heading, justify="left" if heading == "data" else "right")
+    against = Table(title="Against scikit-learn: same initial centres, same iterations, same run", title_justify="left")
+    for heading in ("data", "gpuclust", "scikit-learn", "speed-up", "inertia: gpuclust", "scikit-learn", "iterations"):
+        against.add_column(heading, justify="left" if heading == "data" else "right")
+    for c in comparisons:
+        sizes, inertia = c.results["cluster_sizes"], c.results["inertia"]
+        found.add_row(
+            c.name,
+            f"{c.n_rows:,}",
+            str(c.n_features),
+            str(c.n_clusters),
+            str(c.results["n_iter"]),
+            f"{inertia:.6g}",
+            f"{c.seconds:.2f} s",
+            f"{sizes['min']:,} to {sizes['max']:,}, median {sizes['median']:,.0f}",
+        )
+        against.add_row(
+            c.name,
+            f"{c.seconds:.2f} s",
+            f"{c.peer_seconds:.2f} s",
+            f"{c.peer_seconds / c.seconds:.1f}x",
+            f"{inertia:.6e}",
+            f"{c.peer_inertia:.6e}",
+            f"{c.results['n_iter']} / {c.peer_n_iter}",
+        )
+    console.print(found)
+    console.print(against)
+    for c in comparisons:
+        console.print(f"{c.name}: labels, centres, model and manifest in {c.folder}", highlight=False, soft_wrap=True)
+
+
+def _draw(photos: np.ndarray, comparisons: list[Comparison], folder: Path) -> list[Path]:
+    """Draw each photograph beside the ones redrawn from its centres, and return the paths of the PNG files."""
+    from PIL import Image
+
+    n_photos, height, width, _ = photos.shape
+    redrawn = []
+    for c in comparisons:
+        rows = np.load(c.folder / "centers.npy")[np.load(c.folder / "labels.npy")]
+        parts = rows.reshape(n_photos, len(rows) // n_photos, -1)
+        if c.name == "patches":
+            redrawn.append([redrawn_from_patches(part, height, width) for part in parts])
+        else:
+            redrawn.append([part.reshape(height, width, 3) for part in parts])
+    pictures = []
+    for number, photo in enumerate(photos):
+        panels = [photo, *(pair[number] for pair in redrawn)]
+        rows_shown = min(len(panel) for panel in panels)
+        columns_shown = min(panel.shape[1] for panel in panels)
+        strip = np.concatenate([panel[:rows_shown, :columns_shown] for panel in panels], axis=1)
+        picture = folder / f"photo-{number + 1}.png"
+        with output_file(picture) as partial:
+            Image.fromarray(np.clip(np.rint(strip), 0, 255).astype(np.uint8)).save(partial, format="PNG")
+        pictures.append(picture)
+    return pictures
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    with output_file(path) as partial:
+        write_array(partial, array)

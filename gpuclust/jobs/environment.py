@@ -1,0 +1,124 @@
+"""What a job runs on: versions, processor, threads, devices. Reads metadata only, so nothing heavy is imported."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gpuclust.config import resolve_device
+
+__all__ = ["environment", "package_versions"]
+
+_PACKAGES = (
+    "gpuclust",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "numba",
+    "threadpoolctl",
+    "safetensors",
+    "pyarrow",
+    "faiss-cpu",
+    "faiss-gpu-cu12",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "torch",
+)
+# Instruction sets that decide how fast the CPU engine's kernels and BLAS can be (Linux names; NEON is "asimd").
+_CPU_FEATURES = (
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512bw",
+    "avx512_bf16",
+    "amx_tile",
+    "asimd",
+    "sve",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, processor, threads, devices, and which engine would run and why, as JSON-ready values."""
+    devices = _nvidia_devices()
+    return {
+        "versions": package_versions(),
+        "platform": {"system": platform.platform(), "python": platform.python_version()},
+        "cpu": {"model": _cpu_field("model name") or platform.machine(), "features": _cpu_features()},
+        "threads": _threads(),
+        "devices": ["cpu", *devices],
+        "engine": _engine(devices),
+    }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the version of every package that matters to a result; None where it is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    if package == "gpuclust":
+        import gpuclust
+
+        return gpuclust.__version__  # also right in a bare checkout, which has no installed metadata
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _threads() -> dict[str, Any]:
+    """Threads that numba will start, and the environment variables that change that number."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    variables = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
+    asked = os.environ.get("NUMBA_NUM_THREADS", "")
+    return {
+        "cores": os.cpu_count(),
+        "usable": usable,
+        "used": int(asked) if asked.isdecimal() else usable,
+        "environment": {name: os.environ[name] for name in variables if name in os.environ},
+    }
+
+
+def _cpu_field(field: str) -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.partition("\t")[0].strip() == field), None)
+
+
+def _cpu_features() -> list[str]:
+    present = set((_cpu_field("flags") or _cpu_field("Features") or "").split())
+    return [feature for feature in _CPU_FEATURES if feature in present]
+
+
+def _nvidia_devices() -> list[str]:
+    """Names of the NVIDIA GPUs that the driver announces, e.g. ``"cuda:0 (NVIDIA H100)"``."""
+    names = []
+    for number, file in enumerate(sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))):
+        try:
+            fields = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
+        except OSError:
+            continue
+        names.append(f"cuda:{number} ({fields.get('Model', 'NVIDIA GPU').strip()})")
+    return names
+
+
+def _engine(devices: list[str]) -> dict[str, str | None]:
+    """Name the engine that would run, and why; None when the device asked for cannot be had."""
+    device = resolve_device()
+    if device.startswith("cuda"):
+        name, why = None, f"device {device!r} was asked for, and this version of gpuclust has no CUDA engine"
+    elif device == "cpu":
+        name, why = "cpu", "device 'cpu' was asked for"
+    elif devices:
+        name, why = "cpu", "this version of gpuclust has no CUDA engine, so the NVIDIA GPU is not used"
+    else:
+        name, why = "cpu", "no NVIDIA GPU was found"
+    return {"name": name, "device": device, "why": why}

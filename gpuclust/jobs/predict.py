@@ -1,0 +1,69 @@
+"""The job behind ``gpuclust predict``: a model and a file of rows in, one file of labels out."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from gpuclust.jobs.environment import package_versions
+from gpuclust.jobs.events import Report, reported_warnings, silent
+from gpuclust.jobs.manifest import InputFile
+from gpuclust.jobs.model import load_model
+from gpuclust.jobs.outputs import labels_suffix, output_file, write_labels
+
+__all__ = ["run_predict"]
+
+
+def run_predict(
+    model: str,
+    input: str,
+    output: str,
+    *,
+    device: str | None = None,
+    max_memory: str | None = None,
+    chunk_rows: int | None = None,
+    force: bool = False,
+    report: Report = silent,
+) -> None:
+    """Label the rows of the file ``input`` with a saved model and write the labels to ``output``, whole or not at all.
+
+    Rows are streamed; memory is 4 bytes per row plus ``max_memory``.
+
+    Parameters
+    ----------
+    model : str
+        A model file, or the result folder of ``gpuclust kmeans``.
+    input : str
+        Path of the rows: .npy, .fbin, .fvecs or .parquet.
+    output : str
+        Path of the labels, .npy or .parquet.
+    device, max_memory, chunk_rows
+        Where to compute and how much to read at a time; labels do not depend on them.
+    force : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    ModelError, ParameterError, DataError, OutputError, ResourceError
+        See `gpuclust.errors`.
+    """
+    clock = perf_counter()
+    suffix = labels_suffix(output)
+    with reported_warnings(report), output_file(output, force=force) as partial:
+        estimator = load_model(model)
+        InputFile(input)  # a wrong path should not wait for the imports below
+        from gpuclust.sources import as_source
+
+        source = as_source(input, max_memory=max_memory, chunk_rows=chunk_rows, name="input")
+        estimator.set_params(device=device)
+        report(
+            "start",
+            command="predict",
+            version=package_versions()["gpuclust"],
+            input=source.description,
+            n_rows=source.n_rows,
+            n_features=source.n_features,
+            dtype=str(source.dtype),
+            output=output,
+        )
+        write_labels(partial, estimator.predict(source), suffix)
+    report("done", output=output, seconds=perf_counter() - clock)

@@ -1,0 +1,202 @@
+"""Models on disk: what is read is what was written, bit for bit, or a ModelError."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+from sklearn.exceptions import NotFittedError
+
+from gpuclust.cluster import KMeans, MiniBatchKMeans
+from gpuclust.errors import ModelError, ParameterError
+from gpuclust.jobs import model as module
+from gpuclust.jobs.model import load_model, save_model
+
+
+@pytest.fixture
+def fitted(rows):
+    """Return a fitted KMeans with two centres in float32."""
+    return KMeans(n_clusters=2, random_state=0).fit(rows)
+
+
+@pytest.fixture
+def stored(fitted, tmp_path):
+    """Return the path of `fitted` on disk."""
+    save_model(fitted, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def _parts(path):
+    """Return the stored JSON object and tensors."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    from safetensors.numpy import load
+
+    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["gpuclust"]), load(content)
+
+
+def _forge(path, stored, tensors):
+    """Write contents that pass the checksum, whatever they say."""
+    text = json.dumps(stored)
+    path.write_bytes(save(tensors, {"gpuclust": text, "sha256": module._checksum(text, tensors)}))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans])
+def test_round_trip(tmp_path, rows, kind, dtype, metric):
+    X = rows.astype(dtype)
+    before = kind(n_clusters=np.int64(3), random_state=0, metric=metric, tol=1e-3).fit(X)
+    save_model(before, tmp_path / "m")
+    after = load_model(tmp_path / "m")
+    assert type(after) is kind
+    assert after.get_params() == before.get_params()
+    assert after.cluster_centers_.dtype == dtype
+    assert after.cluster_centers_.tobytes() == before.cluster_centers_.tobytes()
+    assert (after.inertia_, after.n_iter_, after.n_features_in_) == (before.inertia_, before.n_iter_, 4)
+    assert np.array_equal(after.predict(X), before.predict(X))
+
+
+def test_feature_names(tmp_path, rows):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(rows, columns=["a", "b", "c", "größe"])
+    save_model(KMeans(n_clusters=2, random_state=0).fit(frame), tmp_path / "m")
+    after = load_model(tmp_path / "m")
+    assert list(after.feature_names_in_) == ["a", "b", "c", "größe"]
+    after.predict(frame)
+
+
+def test_an_array_init_is_stored_and_a_callable_is_refused(tmp_path, rows):
+    save_model(KMeans(n_clusters=2, init=rows[[0, -1]]).fit(rows), tmp_path / "m")
+    assert np.array_equal(load_model(tmp_path / "m").init, rows[[0, -1]])
+    with pytest.raises(ParameterError, match=r"init=.* cannot be saved"):
+        save_model(KMeans(n_clusters=2, init=lambda X, k, random_state: X[:k]).fit(rows), tmp_path / "m")
+    with pytest.raises(ParameterError, match=r"random_state=.* cannot be saved"):
+        save_model(KMeans(n_clusters=2, random_state=np.random.RandomState(0)).fit(rows), tmp_path / "m")
+
+
+def test_a_minibatch_model_goes_on_learning(tmp_path, rows):
+    before = MiniBatchKMeans(n_clusters=3, random_state=0).fit(rows)
+    save_model(before, tmp_path / "m")
+    after = load_model(tmp_path / "m")
+    assert np.array_equal(after.partial_fit(rows[:50]).cluster_centers_, before.partial_fit(rows[:50]).cluster_centers_)
+
+
+def test_only_fitted_estimators_of_ours_are_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        save_model(KMeans(), tmp_path / "m")
+    with pytest.raises(ParameterError, match="estimator='dict' cannot be saved"):
+        save_model({}, tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_single_byte_matters(stored, fitted):
+    """Each byte of the file, changed in several ways: a ModelError or the identical model, never anything else."""
+    content = bytearray(stored.read_bytes())
+    centers = fitted.cluster_centers_.tobytes()
+    params, scalars = fitted.get_params(), (fitted.inertia_, fitted.n_iter_)
+    refused = 0
+    for position in range(len(content)):
+        for flip in (1 << position % 8, 0xFF, 0x20):
+            changed = content.copy()
+            changed[position] ^= flip
+            try:
+                model = module._decode(bytes(changed))
+            except ModelError:
+                refused += 1
+                continue
+            assert model.cluster_centers_.tobytes() == centers
+            assert model.get_params() == params
+            assert (model.inertia_, model.n_iter_) == scalars
+    assert refused > 2.9 * len(content)  # what is accepted is white space in the header
+
+
+def test_every_truncation_is_noticed(stored):
+    content = stored.read_bytes()
+    for length in range(len(content)):
+        with pytest.raises(ModelError):
+            module._decode(content[:length])
+    with pytest.raises(ModelError):
+        module._decode(content + b"\0")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 8,
+        b"\xff" * 64,
+        (1 << 40).to_bytes(8, "little") + b"{" * 100,  # a header that claims a terabyte
+        (100_000).to_bytes(8, "little") + b"[" * 100_000,  # nested deeper than any parser goes
+        pickle.dumps({"cluster_centers_": np.zeros((2, 2))}),
+        save({"cluster_centers_": np.zeros((2, 2))}),
+        save({"cluster_centers_": np.zeros((2, 2))}, {"gpuclust": "{}", "sha256": "0"}),
+    ],
+)
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ModelError, match="m' is "):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "has format version 2"),
+        ({"format": None}, "has format version None"),
+        ({"estimator": "os.system"}, "holds estimator='os.system'"),
+        ({"estimator": ["KMeans"]}, "inconsistent"),
+        ({"n_features": 5}, "has centres of shape"),
+        ({"dtype": "float64"}, "has centres of shape"),
+        ({"feature_names": ["a"]}, "has 1 feature names for 4 features"),
+        ({"params": {"n_clusters": 3}}, "has 2 centres for n_clusters=3"),
+        ({"params": {"n_clusters": 2, "evil": 1}}, "inconsistent"),
+        ({"params": None}, "inconsistent"),
+        ({"attributes": {}}, "inconsistent"),
+    ],
+)
+def test_contents_that_make_no_sense(stored, change, message):
+    contents, tensors = _parts(stored)
+    _forge(stored, contents | change, tensors)
+    with pytest.raises(ModelError, match=message):
+        load_model(stored)
+
+
+@pytest.mark.parametrize(
+    "centers",
+    [
+        np.zeros(4, np.float32),
+        np.zeros((2, 3), np.float32),
+        np.zeros((0, 4), np.float32),
+        np.zeros((2, 4), np.int32),
+        np.full((2, 4), np.nan, np.float32),
+    ],
+)
+def test_centres_that_make_no_sense(stored, centers):
+    contents, _ = _parts(stored)
+    _forge(stored, contents | {"dtype": str(centers.dtype)}, {"cluster_centers_": centers})
+    with pytest.raises(ModelError, match="has"):
+        load_model(stored)
+
+
+def test_missing_file_and_folder(tmp_path, stored):
+    with pytest.raises(ModelError, match="cannot be read: No such file"):
+        load_model(tmp_path / "nothing")
+    assert load_model(tmp_path).n_clusters == 2  # the folder that holds model.safetensors
+
+
+def test_saving_replaces_by_one_rename(stored, fitted, monkeypatch):
+    before = hashlib.sha256(stored.read_bytes()).hexdigest()
+
+    def full(_path, _content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(fitted, stored)
+    assert hashlib.sha256(stored.read_bytes()).hexdigest() == before
+    assert [path.name for path in stored.parent.iterdir()] == [stored.name]
