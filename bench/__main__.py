@@ -1,0 +1,94 @@
+"""``python -m bench``: run cases side by side, print the tables, store the figures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from bench import report, startup, streaming, timing
+from bench.cases import CASES, Case, Unavailable
+from bench.peers import CONTENDERS
+
+OTHERS = {
+    "streaming": "20M x 32 from disk, max_memory=512MB: peak resident memory",
+    "startup": "import, --help, first fit",
+}
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for.
+
+    Returns
+    -------
+    int
+        0; 1 if gpuclust itself failed on a case, 2 if a case or contender does not exist.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--case", action="append", metavar="NAME", help="run only this case (may be repeated)")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this contender (repeatable)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each contender (default 5)")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of rows and clusters; not stored unless 1")
+    parser.add_argument("--threads", type=int, help="threads of every library (default: all cores); not stored")
+    parser.add_argument("--folder", help="where the streaming case puts its 2.6 GB file for the time being")
+    parser.add_argument("--list", action="store_true", help="list cases and contenders, run nothing")
+    options = parser.parse_args(arguments)
+
+    if options.list:
+        print(_listing())
+        return 0
+    names = options.case or [*CASES, *OTHERS]
+    unknown = [name for name in names if name not in CASES and name not in OTHERS]
+    unknown += [name for name in options.only if name not in CONTENDERS]
+    if unknown or options.rounds < 1 or options.scale <= 0:
+        print(f"no such case or contender: {unknown}; --rounds and --scale are positive; see --list", file=sys.stderr)
+        return 2
+    if options.threads:  # the processes that measure inherit it
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(options.threads)))
+
+    store = options.scale == 1 and not options.threads and not options.only
+    failed = False
+    for name in names:
+        if name == "streaming":
+            result = streaming.measure(options.scale, options.folder)
+            text = streaming.table(result)
+            failed |= not result["same_bits"]
+        elif name == "startup":
+            result = startup.measure(options.rounds)
+            text = startup.table(result)
+        else:
+            case = CASES[name].scaled(options.scale) if options.scale != 1 else CASES[name]
+            try:
+                result = _side_by_side(case, options.rounds, tuple(options.only))
+            except Unavailable as missing:
+                print(f"### {case.title}\n\nSKIPPED: {missing}\n", flush=True)
+                continue
+            text = report.table(result)
+            failed |= any("refusal" in entry for key, entry in result["contenders"].items() if "gpuclust" in key)
+        print(text, flush=True)
+        if store:
+            report.write(name, result)
+    if store:
+        print(f"stored: {report.summary()}")
+    return int(failed)
+
+
+def _side_by_side(case: Case, rounds: int, only: tuple[str, ...]) -> dict[str, Any]:
+    n_rows, n_features, measurements = timing.measure(case, rounds, only=only)
+    return report.record(case, n_rows, n_features, measurements)
+
+
+def _listing() -> str:
+    lines = ["cases:"]
+    lines += [f"  {name:18} {case.title}" for name, case in CASES.items()]
+    lines += [f"  {name:18} {title}" for name, title in OTHERS.items()]
+    lines += ["contenders:"]
+    lines += [f"  {name:18} {contender.package}; {contender.note}" for name, contender in CONTENDERS.items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""Side-by-side timing: one process per contender, and they take turns.
+
+Every contender has a process of its own, so that no OpenMP or BLAS runtime disturbs another and memory is its own. In
+each round every contender runs once, alone, in an order that rotates: a slow minute of the machine then hits all of
+them, and ratios of one run can be trusted where absolute times cannot. A first, untimed run compiles, warms up and
+measures memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cases import Case, Rows, initial_centers
+from bench.peers import CONTENDERS
+
+__all__ = ["Measurement", "inertia", "measure", "peak_memory", "resident_memory", "restart_peak_memory", "threads"]
+
+# A library refuses a case in one of these ways; anything else is a bug and ends the run.
+REFUSALS = (ArithmeticError, AssertionError, ImportError, MemoryError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass
+class Measurement:
+    """What one contender did on one case.
+
+    Attributes
+    ----------
+    wall, cpu : list of float
+        Seconds of each timed round; `cpu` is user plus system time of all threads of the process.
+    extra_memory : int
+        Bytes that the untimed run needed at its peak beyond the data, libraries and compiled code.
+    inertia : float
+        Sum of squared distances to the returned centres, in float64.
+    n_iter : int
+        Iterations that ran.
+    refusal : str
+        Why there are no figures, or empty.
+    """
+
+    contender: str
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    extra_memory: int = 0
+    inertia: float = float("nan")
+    n_iter: int = 0
+    refusal: str = ""
+
+    @property
+    def median(self) -> float:
+        """Median wall time in seconds."""
+        return statistics.median(self.wall)
+
+
+def measure(case: Case, rounds: int, *, only: tuple[str, ...] = ()) -> tuple[int, int, list[Measurement]]:
+    """Run the contenders of `case` in turns.
+
+    Parameters
+    ----------
+    case : Case
+    rounds : int
+        Timed runs of each contender.
+    only : tuple of str
+        Names of the contenders to run; empty: all of the case.
+
+    Returns
+    -------
+    n_rows, n_features : int
+        Shape of the data.
+    measurements : list of Measurement
+        In the order of the case. A contender that cannot do the case has its `refusal` filled in.
+
+    Raises
+    ------
+    bench.cases.Unavailable
+        The data is not on this machine.
+    """
+    measurements = {name: Measurement(name) for name in case.contenders if not only or name in only}
+    with tempfile.TemporaryDirectory(prefix="gpuclust-bench-") as folder:
+        path = Path(folder) / "rows.npy"
+        rows = case.rows()
+        np.save(path, rows)
+        with _workers(list(measurements), path, case) as workers:
+            for name, worker in workers.items():  # one after the other: warm-up and memory
+                answer = _ask(worker, "first")
+                if "refusal" in answer:
+                    measurements[name].refusal = answer["refusal"]
+                else:
+                    measurements[name].extra_memory = answer["extra_memory"]
+                    measurements[name].n_iter = answer["n_iter"]
+                    measurements[name].inertia = inertia(rows, answer["centers"])
+            turns = [name for name in workers if not measurements[name].refusal]
+            for _ in range(rounds):
+                for name in turns:
+                    answer = _ask(workers[name], "timed")
+                    measurements[name].wall.append(answer["wall"])
+                    measurements[name].cpu.append(answer["cpu"])
+                turns = turns[1:] + turns[:1]
+    return *rows.shape, list(measurements.values())
+
+
+def inertia(rows: Rows, centers: NDArray[Any], block: int = 4096) -> float:
+    """Sum over rows of the squared distance to the nearest centre, in float64: the same yardstick for everybody.
+
+    The nearest centre is found by a float64 product, after a shift by the mean; its distance is then computed directly.
+    """
+    shift = centers.mean(axis=0, dtype=np.float64)
+    shifted = centers.astype(np.float64) - shift
+    half_norms = np.einsum("ij,ij->i", shifted, shifted) / 2
+    total = 0.0
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block] - shift
+        nearest = np.argmin(half_norms - part @ shifted.T, axis=1)
+        total += float(np.square(part - shifted[nearest]).sum())
+    return total
+
+
+def threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def restart_peak_memory() -> None:
+    """Forget the peak of resident memory of this process so far (Linux, see proc(5))."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process in bytes, since it was last restarted."""
+    return _status("VmHWM")
+
+
+def resident_memory() -> int:
+    """Resident memory of this process in bytes, now."""
+    return _status("VmRSS")
+
+
+def _status(key: str) -> int:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return 1024 * int(value.split()[0])
+    raise KeyError(key)
+
+
+@contextmanager
+def _workers(names: list[str], path: Path, case: Case) -> Iterator[dict[str, Connection]]:
+    context = multiprocessing.get_context("spawn")  # a forked child would inherit our BLAS threads' broken state
+    connections, processes = {}, []
+    try:
+        for name in names:
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, name, path, case.n_clusters, case.n_iter), daemon=True
+            )
+            process.start()
+            theirs.close()  # so that a worker that dies is noticed as the end of the stream
+            connections[name] = ours
+            processes.append(process)
+        yield connections
+    finally:
+        for connection in connections.values():
+            connection.close()
+        for process in processes:
+            process.join(timeout=10)
+            if process.is_alive():
+                process.kill()
+
+
+def _ask(worker: Connection, what: str) -> dict[str, Any]:
+    worker.send(what)
+    answer: dict[str, Any] = worker.recv()
+    return answer
+
+
+def _serve(connection: Connection, name: str, path: Path, n_clusters: int, n_iter: int) -> None:
+    """A worker: load the data, then run the contender whenever asked."""
+    run = CONTENDERS[name].run
+    try:
+        while True:
+            what = connection.recv()
+            if what == "first":
+                rows = np.load(path)
+                centers = initial_centers(rows, n_clusters)
+                few = rows[: max(1024, 4 * n_clusters)]
+                try:
+                    run(few, centers, 2)  # loads libraries and compiled code, which are not the run's memory
+                    restart_peak_memory()
+                    before = resident_memory()
+                    found, ran = run(rows, centers, n_iter)
+                    extra = peak_memory() - before
+                except REFUSALS as error:
+                    connection.send({"refusal": f"{type(error).__name__}: {error}".splitlines()[0][:160]})
+                    continue
+                connection.send({"extra_memory": extra, "n_iter": int(ran), "centers": np.asarray(found)})
+            else:
+                wall, cpu = time.perf_counter(), time.process_time()
+                run(rows, centers, n_iter)
+                connection.send({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
+    except EOFError:  # the parent is done
+        connection.close()
