@@ -30,13 +30,16 @@ class Source(ABC):
     n_rows, n_features : int
         Shape of the matrix. Python ints: 64-bit offsets everywhere.
     dtype : numpy.dtype
-        float32 or float64: the dtype of the chunks. Narrower inputs (float16, bfloat16, int8, uint8, bool) are widened to
-        float32 and int16 to int64 to float64, which is exact (integers beyond 2**53 are refused).
+        float32 or float64: the dtype of the chunks. Narrower inputs (float16, bfloat16, int8, uint8, bool) are widened
+        to float32, and integers of 16 to 64 bits to float64, which is exact (integers beyond 2**53 are refused).
     resident : bool
         True when the whole matrix lies in memory as one C-contiguous array of ``dtype``: then ``chunks()`` may yield it
         as a single zero-copy chunk and callers may keep per-row preparations between passes.
     description : str
-        For messages and manifests, e.g. ``"array (1000, 8) float32"`` or ``"points.npy (1000, 8) float32"``.
+        For messages and manifests, e.g. ``"array (1000, 8) float32"`` or ``"points.npy (1000, 8) float32"``; the dtype
+        is the one that is stored, before widening.
+    feature_names : list of str or None
+        Column names of a table; None where columns have no names.
     """
 
     n_rows: int
@@ -44,6 +47,7 @@ class Source(ABC):
     dtype: np.dtype
     resident: bool
     description: str
+    feature_names: list[str] | None = None
 
     @abstractmethod
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
