@@ -100,9 +100,14 @@ class Dataset:
         """The frame in which these rows and ``centers`` (k, d) are conditioned."""
         return make_frame(self._origin, self.column_max, float(np.abs(centers).max()), self.n_rows, self._max_weight)
 
+    def variance(self, frame: Frame) -> float:
+        """Mean over the columns of their variance (weights aside), scaled by ``frame``: the unit of scikit-learn's ``tol``."""
+        variance, scale = self._variance
+        return variance * (frame.scale / scale) ** 2
+
     @cached_property
-    def variance(self) -> float:
-        """Mean over the columns of their variance (weights aside): the unit of scikit-learn's ``tol``."""
+    def _variance(self) -> tuple[float, float]:
+        """The mean variance in scaled units, where it neither overflows nor vanishes, and the scale."""
         frame = make_frame(self._origin, self.column_max, 0.0, self.n_rows, 1.0)
         total = Sums.zeros(1, self.n_features)
         for part in self.parts():
@@ -112,7 +117,7 @@ class Dataset:
         spread = exact_total(
             self.engine.distances(part.rows, mean, np.zeros(len(part.rows), np.int32), frame) for part in self.parts()
         )
-        return spread / frame.scale**2 / self.n_rows / self.n_features
+        return spread / self.n_rows / self.n_features, frame.scale
 
     @cached_property
     def _origin(self) -> np.ndarray:

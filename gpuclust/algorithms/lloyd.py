@@ -77,7 +77,7 @@ def run(
     state = engine.new_assignment(data.n_rows)
     sums = Sums.zeros(*centers.shape)
     planner = engine.planner(_resident_rows(data), data.sample, len(centers), frame, screen)
-    tolerance = tol * data.variance if tol > 0 else 0.0
+    tolerance = tol * data.variance(frame) if tol > 0 else 0.0
     certify, movement, share = precision == "exact", None, 1.0
     stable, converged, n_iter = False, False, 0
 
@@ -101,13 +101,13 @@ def run(
         updated = _centroids(data, sums, centers, frame, spherical)
         movement = engine.movement(centers, updated, frame)
         own = np.arange(len(centers), dtype=np.int32)
-        shift = exact_total([engine.distances(updated, centers, own, frame)]) / frame.scale / frame.scale
+        shift = exact_total([engine.distances(updated, centers, own, frame)])
         centers, n_iter = updated, n_iter + 1
         # The same labels have the same exact sums: then the centres did not move, and the labels are theirs.
         stable = n_changed == 0 and n_moved == 0
         converged = stable or shift <= tolerance
         if callback is not None:
-            callback(n_iter, n_changed, shift)
+            callback(n_iter, n_changed, shift / frame.scale / frame.scale)
     if not stable:
         sketch = planner.choose(centers, state.labels, share)
         prepared = engine.prepare_centers(centers, frame)
