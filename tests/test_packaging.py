@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from gpuclust import _resources
 from gpuclust.errors import ResourceError
 
 ROOT = Path(gpuclust.__file__).parents[1]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 FIT = "import numpy, gpuclust; gpuclust.KMeans(2, random_state=0).fit(numpy.eye(8, dtype='float32'))"
 
@@ -60,8 +62,8 @@ def installed(wheel: Path, folder: Path) -> Path:
     python = folder / "bin" / "python"
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet", wheel)
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    # Comes after this environment's own packages in sys.path, and path files in there (of an editable install of gpuclust)
-    # are not followed: the wheel is the only gpuclust there is.
+    # Comes after this environment's own packages in sys.path, and path files in there (of an editable install of
+    # gpuclust) are not followed: the wheel is the only gpuclust there is.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return python
 
@@ -93,11 +95,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_wheel_runs_from_an_empty_environment(environment: Path) -> None:
     place = run(environment, "-c", "import gpuclust; print(gpuclust.__file__, gpuclust.__version__)").split()
     assert Path(place[0]).is_relative_to(environment.parents[1])
-    assert place[1] == gpuclust.__version__
+    assert place[1] == VERSION
     folder = Path(run(environment, "-c", "from gpuclust._resources import kernels_folder as k; print(k())").strip())
     assert folder == Path(place[0]).parent / "kernels"
     assert (folder / "README.md").read_text() == (ROOT / "kernels" / "README.md").read_text()
-    assert gpuclust.__version__ in run(environment.parent / "gpuclust", "info")
+    assert VERSION in run(environment.parent / "gpuclust", "info")
 
 
 @pytest.mark.slow
@@ -124,8 +126,10 @@ def test_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 def test_compiled_code_is_cached_also_from_a_read_only_install(wheel: Path, tmp_path: Path) -> None:
     python = installed(wheel, tmp_path / "environment")
     package = Path(run(python, "-c", "import gpuclust; print(gpuclust.__path__[0])").strip())
-    for folder in [package, *(path for path in package.rglob("*") if path.is_dir())]:
-        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    for stale in [*package.rglob("__pycache__")]:
+        shutil.rmtree(stale)
+    folders = [package, *(path for path in package.rglob("*") if path.is_dir())]
+    for folder in folders:
         (folder / "__pycache__").touch()  # a file: nobody can write a cache below it, not even root
         folder.chmod(0o555)
     home = tmp_path / "home"
@@ -144,7 +148,7 @@ def test_compiled_code_is_cached_also_from_a_read_only_install(wheel: Path, tmp_
         fit()
         assert cached() == first, "the second process compiled again"
     finally:
-        for folder in [package, *(path for path in package.rglob("*") if path.is_dir())]:
+        for folder in folders:
             folder.chmod(0o755)
 
 
