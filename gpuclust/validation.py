@@ -25,7 +25,7 @@ __all__ = [
     "parse_memory",
 ]
 
-_MEMORY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmgtp]?)(i?)b)?\s*", re.IGNORECASE)
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:(?:([kmgtp])(i?))?b)?\s*", re.IGNORECASE)
 _MEMORY_RULE = 'expected a number of bytes >= 1, an int or a string such as "512MB" (10**6) or "2GiB" (2**30)'
 _RESHAPE = (
     "Reshape your data either using array.reshape(-1, 1) if your data has a single feature "

@@ -92,7 +92,7 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
 
 def _file_source(path: Path, max_memory: int | None, chunk_rows: int | None) -> Source:
     supported = ", ".join(FILE_SUFFIXES)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that is no path at all
         raise FileFormatError(f"{path} is a directory; expected one file with a suffix of {supported}.")
     file = InputFile.inspect(path)
     make = _FORMATS.get(path.suffix.lower())

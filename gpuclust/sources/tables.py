@@ -69,7 +69,9 @@ def pandas_rows(frame: Any, name: str = "X") -> tuple[Rows, list[str] | None]:
             columns.append(values.__getitem__)
             continue
         dtype = getattr(stored, "numpy_dtype", getattr(stored, "subtype", None))
-        if not (is_numeric(stored) and isinstance(dtype, np.dtype)):
+        if getattr(stored, "kind", None) == "b":  # pandas tells neither dtype nor kind of Arrow's bool elsewhere
+            dtype = np.dtype(bool)
+        elif not (is_numeric(stored) and isinstance(dtype, np.dtype)):
             raise DataTypeError(f"Column {column!r} of {name} has dtype {stored}, which is not numeric.")
         if dtype.kind in "biu" and series.isna().any():
             raise _missing(name, column)
