@@ -68,6 +68,13 @@ def _bar() -> Iterator[Report]:
                         description=f"run {fields['run']}, iteration {fields['iteration']}: "
                         f"{fields['n_changed']:,} rows changed, shift {_number(fields['center_shift'])}",
                     )
+                case "batch":
+                    progress.update(
+                        task,
+                        total=None,
+                        description=f"batch {fields['step']:,}: inertia {_number(fields['batch_inertia'])}, "
+                        f"shift {_number(fields['center_shift'])}",
+                    )
                 case "warning":
                     console.print(f"warning: {fields['message']}", style="yellow", highlight=False, markup=False)
                 case "done":

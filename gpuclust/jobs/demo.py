@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuclust.errors import MissingDependencyError, OutputError
+from gpuclust.errors import OutputError
+from gpuclust.jobs.files import write_array
 from gpuclust.jobs.kmeans import KMeansJob, run_kmeans
-from gpuclust.jobs.outputs import output_file, write_array
+from gpuclust.jobs.outputs import output_file
+from gpuclust.jobs.photos import draw_beside, photographs, redrawn_from_patches, rows_of_patches
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Comparison", "photographs", "rows_of_patches", "run_demo"]
+__all__ = ["Comparison", "run_demo"]
 
-PATCH, STEP = 8, 2  # pixels: side of a patch, distance between patches
 _SEED = 0
 
 
@@ -83,41 +84,6 @@ def run_demo(output: str, *, console: Console | None = None) -> list[Comparison]
     for picture in _draw(photos, comparisons, folder):
         console.print(f"original | 64 colours | 256 patches: {picture}", highlight=False, soft_wrap=True)
     return comparisons
-
-
-def photographs() -> np.ndarray:
-    """Return scikit-learn's two sample photographs, uint8 of shape (2, 427, 640, 3)."""
-    try:
-        import PIL  # noqa: F401  (scikit-learn reads the JPEG files with it)
-    except ImportError as error:
-        raise MissingDependencyError("the demo's photographs need Pillow: pip install 'gpuclust[demo]'.") from error
-    from sklearn.datasets import load_sample_images
-
-    return np.stack(load_sample_images().images)
-
-
-def rows_of_patches(photo: np.ndarray) -> np.ndarray:
-    """Return the patches of ``photo`` (height, width, 3), STEP pixels apart, as float32 rows (n, PATCH * PATCH * 3)."""
-    windows = np.lib.stride_tricks.sliding_window_view(photo, (PATCH, PATCH), axis=(0, 1))[::STEP, ::STEP]
-    return windows.transpose(0, 1, 3, 4, 2).reshape(-1, PATCH * PATCH * 3).astype(np.float32)
-
-
-def redrawn_from_patches(patches: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the picture, float64, in which every pixel is the mean of the patches that cover it.
-
-    ``patches`` are the rows that `rows_of_patches` makes of a photograph (height, width, 3). A last row or column that
-    no patch covers is left out of the picture.
-    """
-    down, across = (height - PATCH) // STEP + 1, (width - PATCH) // STEP + 1
-    grid = patches.reshape(down, across, PATCH, PATCH, 3)
-    shape = STEP * (down - 1) + PATCH, STEP * (across - 1) + PATCH
-    total, count = np.zeros((*shape, 3)), np.zeros((*shape, 1))
-    for y in range(PATCH):
-        for x in range(PATCH):
-            place = np.s_[y : y + STEP * down : STEP, x : x + STEP * across : STEP]
-            total[place] += grid[:, :, y, x]
-            count[place] += 1
-    return total / count
 
 
 def _compare(
@@ -221,27 +187,16 @@ def _print_tables(comparisons: list[Comparison], console: Console) -> None:
 
 def _draw(photos: np.ndarray, comparisons: list[Comparison], folder: Path) -> list[Path]:
     """Draw each photograph beside the ones redrawn from its centres, and return the paths of the PNG files."""
-    from PIL import Image
-
     n_photos, height, width, _ = photos.shape
-    redrawn = []
+    panels = [[photo] for photo in photos]
     for c in comparisons:
         rows = np.load(c.folder / "centers.npy")[np.load(c.folder / "labels.npy")]
-        parts = rows.reshape(n_photos, len(rows) // n_photos, -1)
-        if c.name == "patches":
-            redrawn.append([redrawn_from_patches(part, height, width) for part in parts])
-        else:
-            redrawn.append([part.reshape(height, width, 3) for part in parts])
-    pictures = []
-    for number, photo in enumerate(photos):
-        panels = [photo, *(pair[number] for pair in redrawn)]
-        rows_shown = min(len(panel) for panel in panels)
-        columns_shown = min(panel.shape[1] for panel in panels)
-        strip = np.concatenate([panel[:rows_shown, :columns_shown] for panel in panels], axis=1)
-        picture = folder / f"photo-{number + 1}.png"
-        with output_file(picture) as partial:
-            Image.fromarray(np.clip(np.rint(strip), 0, 255).astype(np.uint8)).save(partial, format="PNG")
-        pictures.append(picture)
+        for row, part in zip(panels, np.split(rows, n_photos), strict=True):
+            patches = c.name == "patches"
+            row.append(redrawn_from_patches(part, height, width) if patches else part.reshape(height, width, 3))
+    pictures = [folder / f"photo-{number}.png" for number in range(1, n_photos + 1)]
+    for picture, row in zip(pictures, panels, strict=True):
+        draw_beside(row, picture)
     return pictures
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ _CPU_FEATURES = (
 )
 
 
-def environment() -> dict[str, Any]:
-    """Return versions, processor, threads, devices, and which engine would run and why, as JSON-ready values."""
+def environment(device: str | None = None) -> dict[str, Any]:
+    """Return versions, processor, threads, devices, and which engine runs for ``device`` and why: JSON-ready."""
     devices = _nvidia_devices()
     return {
         "versions": package_versions(),
@@ -52,7 +53,7 @@ def environment() -> dict[str, Any]:
         "cpu": {"model": _cpu_field("model name") or platform.machine(), "features": _cpu_features()},
         "threads": _threads(),
         "devices": ["cpu", *devices],
-        "engine": _engine(devices),
+        "engine": _engine(resolve_device(device), devices),
     }
 
 
@@ -73,14 +74,15 @@ def _version(package: str) -> str | None:
 
 
 def _threads() -> dict[str, Any]:
-    """Threads that numba will start, and the environment variables that change that number."""
+    """Threads that numba uses, or will use if it is not loaded yet, and the variables that change that number."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     variables = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
-    asked = os.environ.get("NUMBA_NUM_THREADS", "")
+    asked, numba = os.environ.get("NUMBA_NUM_THREADS", ""), sys.modules.get("numba")
+    expected = int(asked) if asked.isdecimal() else usable
     return {
         "cores": os.cpu_count(),
         "usable": usable,
-        "used": int(asked) if asked.isdecimal() else usable,
+        "used": numba.get_num_threads() if numba else expected,
         "environment": {name: os.environ[name] for name in variables if name in os.environ},
     }
 
@@ -110,9 +112,8 @@ def _nvidia_devices() -> list[str]:
     return names
 
 
-def _engine(devices: list[str]) -> dict[str, str | None]:
-    """Name the engine that would run, and why; None when the device asked for cannot be had."""
-    device = resolve_device()
+def _engine(device: str, devices: list[str]) -> dict[str, str | None]:
+    """Name the engine that runs, and why; None when the device asked for cannot be had."""
     if device.startswith("cuda"):
         name, why = None, f"device {device!r} was asked for, and this version of gpuclust has no CUDA engine"
     elif device == "cpu":

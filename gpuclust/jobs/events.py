@@ -6,6 +6,7 @@ event     fields
 start     command, version, input, n_rows, n_features, dtype, output; kmeans also: estimator, n_clusters, max_iter
 iteration run, iteration (both counted from 1), n_changed (rows that changed cluster), center_shift (squared, in the
           user's units), elapsed (seconds since the fit began)
+batch     mini-batch k-means, at most ten a second: step (counted from 1), batch_inertia (mean), center_shift, elapsed
 warning   message
 done      output, seconds; kmeans also: n_iter, inertia, cluster_sizes
 error     error (the class), message, exit_code
@@ -16,11 +17,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, Protocol
 
-__all__ = ["Report", "finite", "reported_warnings", "silent"]
+__all__ = ["Report", "batch_callback", "finite", "iteration_callback", "reported_warnings", "silent"]
 
 
 class Report(Protocol):
@@ -51,3 +53,44 @@ def reported_warnings(report: Report) -> Iterator[list[str]]:
 def finite(value: float) -> float | None:
     """Return ``value``, or None (null) for what JSON has no number for: NaN and the infinities."""
     return float(value) if math.isfinite(value) else None
+
+
+def iteration_callback(report: Report) -> Callable[[int, int, float], None]:
+    """Return KMeans' callback: one event per iteration; a count that starts again is the next run of ``n_init``."""
+    began, last, run, done = perf_counter(), math.inf, 0, 0
+
+    def callback(iteration: int, n_changed: int, center_shift: float) -> None:
+        nonlocal last, run, done
+        run, done = (run, done + 1) if iteration > last else (run + 1, 1)
+        last = iteration
+        report(
+            "iteration",
+            run=run,
+            iteration=done,
+            n_changed=int(n_changed),
+            center_shift=finite(center_shift),
+            elapsed=perf_counter() - began,
+        )
+
+    return callback
+
+
+def batch_callback(report: Report) -> Callable[[int, float, float], None]:
+    """Return MiniBatchKMeans' callback: batches are many and quick, so that only some become events."""
+    began, last, done = perf_counter(), -math.inf, 0
+
+    def callback(step: int, batch_inertia: float, center_shift: float) -> None:
+        nonlocal last, done
+        done += 1
+        elapsed = perf_counter() - began
+        if elapsed - last >= 0.1:
+            last = elapsed
+            report(
+                "batch",
+                step=done,
+                batch_inertia=finite(batch_inertia),
+                center_shift=finite(center_shift),
+                elapsed=elapsed,
+            )
+
+    return callback

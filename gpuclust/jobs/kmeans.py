@@ -13,10 +13,13 @@ import numpy as np
 
 from gpuclust.errors import DataError, FileFormatError, ParameterError
 from gpuclust.jobs.environment import package_versions
-from gpuclust.jobs.events import Report, finite, reported_warnings, silent
-from gpuclust.jobs.manifest import InputFile, cluster_sizes, write_manifest
+from gpuclust.jobs.events import Report, batch_callback, finite, iteration_callback, reported_warnings, silent
+from gpuclust.jobs.files import labels_suffix, write_array, write_labels
+from gpuclust.jobs.manifest import cluster_sizes, file_facts, write_manifest
 from gpuclust.jobs.model import MODEL_FILE, save_model
-from gpuclust.jobs.outputs import labels_suffix, output_folder, write_array, write_labels
+from gpuclust.jobs.outputs import output_folder
+from gpuclust.sources import as_source
+from gpuclust.sources.files import InputFile
 
 if TYPE_CHECKING:
     from gpuclust.cluster import KMeans, MiniBatchKMeans
@@ -87,9 +90,7 @@ def run_kmeans(job: KMeansJob, report: Report = silent) -> dict[str, Any]:
     labels_file = f"labels.{job.labels_format}"
     suffix = labels_suffix(labels_file)
     with reported_warnings(report) as messages, output_folder(job.output, force=job.force) as folder:
-        input_file = InputFile(job.input)
-        from gpuclust.sources import as_source  # here, because it loads numba: a wrong path should not wait for that
-
+        input_file = InputFile.inspect(Path(job.input))
         source = as_source(job.input, max_memory=job.max_memory, chunk_rows=job.chunk_rows, name="input")
         weights = None if job.weights is None else _load_array(job.weights, "weights", n_axes=1)
         estimator = _estimator(job, report)
@@ -114,7 +115,7 @@ def run_kmeans(job: KMeansJob, report: Report = silent) -> dict[str, Any]:
         write_array(folder / "centers.npy", estimator.cluster_centers_)
         save_model(estimator, folder / MODEL_FILE)
         written = perf_counter()
-        described = input_file.describe()
+        facts = file_facts(input_file)
         results = {
             "n_iter": int(estimator.n_iter_),
             "inertia": finite(estimator.inertia_),
@@ -132,12 +133,12 @@ def run_kmeans(job: KMeansJob, report: Report = silent) -> dict[str, Any]:
             "job": asdict(job),
             "estimator": type(estimator).__name__,
             "parameters": _parameters(estimator),
-            "input": described | {"n_rows": source.n_rows, "n_features": source.n_features, "dtype": str(source.dtype)},
-            "weights": None if job.weights is None else InputFile(job.weights).describe(),
+            "input": facts | {"n_rows": source.n_rows, "n_features": source.n_features, "dtype": str(source.dtype)},
+            "weights": None if job.weights is None else file_facts(InputFile.inspect(Path(job.weights))),
             "results": results,
             "warnings": messages,
         }
-        write_manifest(folder, manifest)
+        write_manifest(folder, manifest, job.device)
     report(
         "done",
         output=job.output,
@@ -166,36 +167,15 @@ def _estimator(job: KMeansJob, report: Report) -> KMeans | MiniBatchKMeans:
         "max_memory",
         "batch_size",
     )
-    given = {name: getattr(job, name) for name in names if getattr(job, name) is not None}
+    given: dict[str, Any] = {name: getattr(job, name) for name in names if getattr(job, name) is not None}
     known = inspect.signature(kind).parameters
     for name, value in given.items():
         if name not in known:
             raise ParameterError(f"{name}={value!r} cannot be used with {kind.__name__}, which has no such parameter.")
     if job.init is not None and job.init.endswith(".npy"):
         given["init"] = _load_array(job.init, "init", n_axes=2)
-    if "callback" in known:
-        given["callback"] = _IterationReport(report)
+    given["callback"] = batch_callback(report) if job.minibatch else iteration_callback(report)
     return kind(**given, random_state=job.seed)
-
-
-class _IterationReport:
-    """The estimator's callback: turns it into events, and counts the runs of ``n_init``."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._began = perf_counter()
-        self._run = 0
-
-    def __call__(self, iteration: int, n_changed: int, center_shift: float) -> None:
-        self._run += iteration == 0
-        self._report(
-            "iteration",
-            run=self._run,
-            iteration=iteration + 1,
-            n_changed=int(n_changed),
-            center_shift=finite(center_shift),
-            elapsed=perf_counter() - self._began,
-        )
 
 
 def _parameters(estimator: KMeans | MiniBatchKMeans) -> dict[str, Any]:

@@ -3,49 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpuclust.errors import FileFormatError
 from gpuclust.jobs.environment import environment
-from gpuclust.jobs.outputs import MANIFEST, sha256, write_bytes
+from gpuclust.jobs.files import sha256, write_bytes
+from gpuclust.jobs.outputs import MANIFEST
+from gpuclust.sources.files import InputFile
 
-__all__ = ["InputFile", "cluster_sizes", "write_manifest"]
+__all__ = ["cluster_sizes", "file_facts", "write_manifest"]
 
 _FORMAT = 1
 
 
-class InputFile:
-    """A file a job reads: its identity is noted before the job and verified after it.
+def file_facts(file: InputFile) -> dict[str, Any]:
+    """Return absolute path, size in bytes and SHA-256 of a file that a job has read.
 
     Raises
     ------
     FileFormatError
-        The file cannot be read; on `describe`, also: it changed while the job was reading it.
+        The file is not the one that was inspected before the job: it changed in the meantime.
     """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._identity = self._stat()
-
-    def describe(self) -> dict[str, Any]:
-        """Return absolute path, size in bytes and SHA-256 of the file: of the very bytes that the job has read."""
-        checksum = sha256(self.path)
-        if self._stat() != self._identity:
-            raise FileFormatError(
-                f"input={str(self.path)!r} changed while it was being read; its labels would be mixed."
-            )
-        return {"path": str(self.path.resolve()), "bytes": self._identity[0], "sha256": checksum}
-
-    def _stat(self) -> tuple[int, int, int]:
-        try:
-            status = self.path.stat()
-        except OSError as error:
-            raise FileFormatError(f"input={str(self.path)!r} cannot be read: {error.strerror or error}.") from error
-        return status.st_size, status.st_mtime_ns, status.st_ino
+    with file.open():  # which checks that it is unchanged, before and after
+        checksum = sha256(file.path)
+    return {"path": str(file.path.resolve()), "bytes": file.size, "sha256": checksum}
 
 
 def cluster_sizes(labels: np.ndarray, n_clusters: int) -> dict[str, float]:
@@ -59,9 +42,9 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int) -> dict[str, float]:
     }
 
 
-def write_manifest(folder: Path, content: dict[str, Any]) -> None:
+def write_manifest(folder: Path, content: dict[str, Any], device: str | None) -> None:
     """Add versions, environment and the checksum of every file in ``folder`` to ``content``, and write it there."""
     outputs = {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in sorted(folder.iterdir())}
-    manifest = {"format": _FORMAT, **content, **environment(), "outputs": outputs}
+    manifest = {"format": _FORMAT, **content, **environment(device), "outputs": outputs}
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(folder / MANIFEST, (text + "\n").encode())

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from gpuclust.errors import ModelError, ParameterError
-from gpuclust.jobs.outputs import output_file, write_bytes
+from gpuclust.jobs.files import write_bytes
+from gpuclust.jobs.outputs import output_file
 
 if TYPE_CHECKING:
     from gpuclust.cluster import KMeans, MiniBatchKMeans
@@ -35,11 +36,15 @@ MODEL_FILE = "model.safetensors"
 _FORMAT = 1
 _MAX_HEADER = 1 << 24  # bytes of JSON; room for some hundred thousand feature names
 
-# What makes a fitted estimator: its arrays and its scalars.
-_ARRAYS: dict[str, tuple[str, ...]] = {"KMeans": ("cluster_centers_",), "MiniBatchKMeans": ("cluster_centers_",)}
+# What makes a fitted estimator: its arrays, with one row or element per cluster, and its scalars. Those of
+# MiniBatchKMeans include what `partial_fit` goes on from.
+_ARRAYS: dict[str, tuple[str, ...]] = {
+    "KMeans": ("cluster_centers_",),
+    "MiniBatchKMeans": ("cluster_centers_", "_counts"),
+}
 _SCALARS: dict[str, tuple[str, ...]] = {
     "KMeans": ("inertia_", "n_iter_"),
-    "MiniBatchKMeans": ("inertia_", "n_iter_", "n_steps_"),
+    "MiniBatchKMeans": ("inertia_", "n_iter_", "n_steps_", "_rows_since_reassignment", "_seed"),
 }
 _NOT_STORED = {"callback", "verbose"}  # they concern the process that fits, not the model
 _INIT_ARRAY = "init"  # tensor name of an ``init`` given as an array
@@ -162,9 +167,13 @@ def _rebuild(stored: dict[str, Any], tensors: dict[str, np.ndarray]) -> KMeans |
 
     estimator: KMeans | MiniBatchKMeans = getattr(cluster, name)(**params)
     for key in _ARRAYS[name]:
+        if len(tensors[key]) != len(centers):
+            _refuse(f"has {len(centers)} centres and {len(tensors[key])} elements of {key}.")
         setattr(estimator, key, tensors[key].copy())  # what safetensors returns is read-only
     for key in _SCALARS[name]:
-        setattr(estimator, key, stored["attributes"][key])
+        value = stored["attributes"][key]
+        if value is not None:  # None: the estimator had none, as after partial_fit
+            setattr(estimator, key, float(value) if key == "inertia_" else int(value))
     estimator.n_features_in_ = centers.shape[1]
     if names is not None:
         estimator.feature_names_in_ = np.array(names, dtype=object)

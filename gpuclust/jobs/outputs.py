@@ -13,7 +13,6 @@ nothing is lost.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import secrets
@@ -23,20 +22,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-import numpy as np
+from gpuclust.errors import OutputError, ParameterError
+from gpuclust.jobs.files import write_errors
 
-from gpuclust.errors import GpuclustError, MissingDependencyError, OutputError, ParameterError
-
-__all__ = [
-    "MANIFEST",
-    "labels_suffix",
-    "output_file",
-    "output_folder",
-    "sha256",
-    "write_array",
-    "write_bytes",
-    "write_labels",
-]
+__all__ = ["MANIFEST", "output_file", "output_folder"]
 
 MANIFEST = "manifest.json"
 _PARTIAL = "gpuclust-partial"
@@ -76,46 +65,6 @@ def output_file(path: str | os.PathLike[str], *, force: bool = True) -> Abstract
     return _staged(path, force, _check_file, Path.touch, os.replace)
 
 
-def labels_suffix(path: str | os.PathLike[str]) -> str:
-    """Return ".npy" or ".parquet", the two formats of labels; ParameterError for any other suffix."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".npy", ".parquet"):
-        raise ParameterError(f"output={str(path)!r} should end in .npy or .parquet, the formats of labels.")
-    return suffix
-
-
-def write_labels(path: Path, labels: np.ndarray, suffix: str) -> None:
-    """Write int32 ``labels`` (n_rows,) as a ``.npy`` array or as a parquet file with one column ``label``."""
-    if suffix == ".npy":
-        write_array(path, labels)
-        return
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependencyError("labels as parquet need pyarrow: pip install 'gpuclust[io]'.") from error
-    with _errors_of(path.name):  # page checksums: without them a flipped bit in a parquet file goes unnoticed
-        pq.write_table(pa.table({"label": labels}), path, write_page_checksum=True)
-
-
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Write ``array`` in NumPy's format, never pickled, to exactly ``path`` (np.save would append a suffix)."""
-    with _errors_of(path.name), open(path, "wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``; OutputError if that fails."""
-    with _errors_of(path.name):
-        path.write_bytes(content)
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def _staged(
     path: str | os.PathLike[str],
@@ -125,7 +74,7 @@ def _staged(
     replace: Callable[[Path, Path], object],
 ) -> Iterator[Path]:
     """Check the place, yield a locked temporary sibling of it, and move that sibling there."""
-    with _errors_of(path):
+    with write_errors(path):
         target = Path(path).resolve()
         if not target.parent.is_dir():
             raise OutputError(f"output={str(path)!r} cannot be written: {str(target.parent)!r} is not a folder.")
@@ -134,7 +83,7 @@ def _staged(
         partial, lock = _create_locked(target, create)
     try:
         yield partial
-        with _errors_of(path):
+        with write_errors(path):
             for entry in (*(partial.iterdir() if partial.is_dir() else ()), partial):
                 _flush(entry)
             check(target, force)  # again: another run may have finished in the meantime
@@ -143,17 +92,6 @@ def _staged(
     finally:
         _remove(partial)  # after the rename there is nothing left to remove
         os.close(lock)
-
-
-@contextmanager
-def _errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the operating system's errors about writing ``path`` into OutputError; pass everything else on."""
-    try:
-        yield
-    except GpuclustError:
-        raise
-    except OSError as error:
-        raise OutputError(f"output={str(path)!r} cannot be written: {error.strerror or error}.") from error
 
 
 def _create_locked(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:

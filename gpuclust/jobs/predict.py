@@ -6,9 +6,10 @@ from time import perf_counter
 
 from gpuclust.jobs.environment import package_versions
 from gpuclust.jobs.events import Report, reported_warnings, silent
-from gpuclust.jobs.manifest import InputFile
+from gpuclust.jobs.files import labels_suffix, write_labels
 from gpuclust.jobs.model import load_model
-from gpuclust.jobs.outputs import labels_suffix, output_file, write_labels
+from gpuclust.jobs.outputs import output_file
+from gpuclust.sources import as_source
 
 __all__ = ["run_predict"]
 
@@ -50,9 +51,6 @@ def run_predict(
     suffix = labels_suffix(output)
     with reported_warnings(report), output_file(output, force=force) as partial:
         estimator = load_model(model)
-        InputFile(input)  # a wrong path should not wait for the imports below
-        from gpuclust.sources import as_source
-
         source = as_source(input, max_memory=max_memory, chunk_rows=chunk_rows, name="input")
         estimator.set_params(device=device)
         report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from gpuclust.errors import OutputError, ParameterError
-from gpuclust.jobs import outputs
-from gpuclust.jobs.outputs import output_file, output_folder, sha256, write_array, write_labels
+from gpuclust.jobs import files, outputs
+from gpuclust.jobs.files import sha256, write_array, write_labels
+from gpuclust.jobs.outputs import output_file, output_folder
 
 
 def _result(folder, **files):
@@ -162,11 +164,36 @@ def test_full_disk(tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(files.npy_format, "write_array_header_1_0", full)
     with pytest.raises(OutputError, match=r"'labels\.npy' cannot be written: No space left"):  # noqa: SIM117
         with output_folder(tmp_path / "out") as folder:
             write_array(folder / "labels.npy", np.zeros(3))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [0, 64, 128, 1000, 4095, 4096, 5000])
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_a_disk_that_fills_up_at_any_byte(tmp_path, limit, suffix):
+    """A limit on the size of files stands for a full disk: the same errors from the same calls."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    labels = np.random.default_rng(0).integers(0, 1 << 30, 2000, dtype=np.int32)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="labels"):
+            write_labels(tmp_path / "labels", labels, suffix)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(0,), (3,), (2, 3)])
+def test_arrays_are_as_numpy_writes_them(tmp_path, shape, dtype):
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    write_array(tmp_path / "b.npy", array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
 def test_flushing_fails_on_a_full_disk(tmp_path, monkeypatch):

@@ -1,0 +1,72 @@
+"""Writing the files of a result, with errors that name the file and the cause."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from gpuclust.errors import GpuclustError, MissingDependencyError, OutputError, ParameterError
+
+__all__ = ["labels_suffix", "sha256", "write_array", "write_bytes", "write_errors", "write_labels"]
+
+
+def labels_suffix(path: str | os.PathLike[str]) -> str:
+    """Return ".npy" or ".parquet", the two formats of labels; ParameterError for any other suffix."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".npy", ".parquet"):
+        raise ParameterError(f"output={str(path)!r} should end in .npy or .parquet, the formats of labels.")
+    return suffix
+
+
+def write_labels(path: Path, labels: np.ndarray, suffix: str) -> None:
+    """Write int32 ``labels`` (n_rows,) as a ``.npy`` array or as a parquet file with one column ``label``."""
+    if suffix == ".npy":
+        write_array(path, labels)
+        return
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependencyError("labels as parquet need pyarrow: pip install 'gpuclust[io]'.") from error
+    with write_errors(path.name):  # page checksums: without them a flipped bit in a parquet file goes unnoticed
+        pq.write_table(pa.table({"label": labels}), path, write_page_checksum=True)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a numeric ``array`` in NumPy's ``.npy`` format.
+
+    Not with np.save: it hands the file to C's stdio and does not notice when the last block does not fit on the disk.
+    """
+    array = np.ascontiguousarray(array)
+    with write_errors(path.name), open(path, "wb") as file:
+        npy_format.write_array_header_1_0(file, npy_format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``; OutputError if that fails."""
+    with write_errors(path.name):
+        path.write_bytes(content)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the operating system's errors about writing ``path`` into OutputError; pass everything else on."""
+    try:
+        yield
+    except GpuclustError:
+        raise
+    except OSError as error:
+        raise OutputError(f"output={str(path)!r} cannot be written: {error.strerror or error}.") from error

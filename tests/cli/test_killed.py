@@ -1,0 +1,58 @@
+"""A job that is killed leaves no result and nothing that the next run does not clear away."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def running(tmp_path):
+    """Return a job that would run for very long and has begun to iterate."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20_000, 8), dtype=np.float32))
+    arguments = ["-k", "50", "--n-init", "100000", "--tol", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gpuclust.cli", "kmeans", tmp_path / "x.npy", "-o", tmp_path / "out", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if json.loads(line)["event"] == "iteration":
+            break
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_leave_nothing(running, tmp_path, number, code):
+    running.send_signal(number)
+    stdout, stderr = running.communicate(timeout=30)
+    assert running.returncode == code
+    assert json.loads(stdout.splitlines()[-1])["exit_code"] == code
+    assert "Traceback" not in stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_sigkill_leaves_no_result_and_the_next_run_clears_up(running, tmp_path):
+    running.kill()
+    running.communicate()
+    left = {path.name for path in tmp_path.iterdir()} - {"x.npy"}
+    assert len(left) == 1
+    assert left.pop().startswith(".out.gpuclust-partial-")
+    arguments = [tmp_path / "x.npy", "-o", tmp_path / "out", "-k", "5", "--max-iter", "2", "--quiet"]
+    subprocess.run([sys.executable, "-m", "gpuclust.cli", "kmeans", *arguments], check=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "out"}
+
+
+def test_stdout_closed_by_its_reader(running, tmp_path):
+    running.stdout.close()
+    assert running.wait(timeout=30) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+    assert "Traceback" not in running.stderr.read()
