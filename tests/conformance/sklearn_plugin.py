@@ -1,0 +1,83 @@
+"""pytest plugin: run scikit-learn's own ``test_k_means.py`` against gpuclust's classes.
+
+Loaded in a subprocess by `test_sklearn_own_tests`. It puts our classes in place of ``sklearn.cluster.KMeans`` and
+``MiniBatchKMeans`` before the test module is imported, leaves out the tests that cannot apply, each with its reason,
+and writes the outcome of every other test as JSON.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sklearn.cluster
+
+import gpuclust
+
+SPARSE = "gpuclust takes dense rows only: sparse input is a typed error"
+PRIVATE = "tests private functions of scikit-learn, not the class"
+FUNCTION = "tests a function of scikit-learn, not the class"
+
+# Patterns of test ids (fnmatch; brackets are spelled "?") and why these tests cannot apply.
+EXCLUDED = [
+    ("*sparse_matrix*", SPARSE),
+    ("*sparse_array*", SPARSE),
+    ("*csr_matrix*", SPARSE),
+    ("*csr_array*", SPARSE),
+    ("*csr_container*", SPARSE),
+    ("test_dense_sparse*", SPARSE),
+    ("test_predict_dense_sparse*", SPARSE),
+    ("test_minibatch_update_consistency*", PRIVATE),
+    ("test_relocate_empty_clusters*", PRIVATE),
+    ("test_minibatch_reassign?*", PRIVATE),
+    ("test_euclidean_distance*", PRIVATE),
+    ("test_inertia*", PRIVATE),
+    ("test_is_same_clustering*", PRIVATE),
+    ("test_sample_weight_init*", "calls the private method _init_centroids; the same is tested in tests/cluster"),
+    ("test_sample_weight_zero*", "calls the private method _init_centroids; the same is tested in tests/cluster"),
+    ("test_k_means_function*", FUNCTION),
+    ("test_kmeans_plusplus*", FUNCTION),
+    (
+        "test_kmeans_verbose*",
+        "asserts the inertia of each iteration in verbose output, which would cost a pass over the rows",
+    ),
+]
+
+
+def reason_to_exclude(test_id: str) -> str | None:
+    """Why the test cannot apply to our classes, or None when it must pass."""
+    return next((reason for pattern, reason in EXCLUDED if fnmatch.fnmatchcase(test_id, pattern)), None)
+
+
+class _Recorder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.excluded: dict[str, str] = {}
+        self.outcomes: dict[str, str] = {}
+        self.errors: dict[str, str] = {}
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        self.excluded = {item.name: reason for item in items if (reason := reason_to_exclude(item.name))}
+        config.hook.pytest_deselected(items=[item for item in items if item.name in self.excluded])
+        items[:] = [item for item in items if item.name not in self.excluded]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.partition("::")[2]
+        if report.when == "call" or report.outcome != "passed":
+            self.outcomes[name] = report.outcome
+            if report.failed:
+                self.errors[name] = report.longreprtext[-2000:]
+
+    def pytest_sessionfinish(self) -> None:
+        summary = {"counts": Counter(self.outcomes.values()), "excluded": self.excluded, "errors": self.errors}
+        self.path.write_text(json.dumps(summary, indent=1))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    sklearn.cluster.KMeans = gpuclust.KMeans
+    sklearn.cluster.MiniBatchKMeans = gpuclust.MiniBatchKMeans
+    config.pluginmanager.register(_Recorder(Path(os.environ["GPUCLUST_CONFORMANCE_REPORT"])))
