@@ -91,8 +91,7 @@ class ArraySource(BufferedSource):
         start, stop = check_row_range(start, stop, self.n_rows)
         return (Chunk(first, self._rows[first:end]) for first, end in chunk_bounds(start, stop, self.chunk_rows))
 
-    def _read(self, start: int, stop: int) -> Generator[Chunk, None, None]:
-        buffers = self._buffers(start, stop)
+    def _read(self, start: int, stop: int, buffers: Iterator[np.ndarray]) -> Generator[Chunk, None, None]:
         for first, end in chunk_bounds(start, stop, self.chunk_rows):
             block = self._rows[first:end]
             out = widen(block, next(buffers)[: end - first], self._name)

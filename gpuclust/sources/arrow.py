@@ -92,7 +92,7 @@ def fill_block(data: Any, layout: ArrowLayout, out: np.ndarray, name: str = "X")
                 values = piece.flatten()
             if values.null_count:
                 raise DataError(f"Input {name} contains NaN: column {column_name!r} has missing values (null).")
-            block = values.to_numpy(zero_copy_only=False)
+            block = _as_numpy(values)
             stop = start + len(piece)
             if layout.as_list:
                 widen(block.reshape(len(piece), layout.n_features), out[start:stop], where)
@@ -100,6 +100,11 @@ def fill_block(data: Any, layout: ArrowLayout, out: np.ndarray, name: str = "X")
                 widen(block, out[start:stop, feature], where)
             start = stop
     return out
+
+
+def _as_numpy(values: Any) -> np.ndarray:
+    """Return an array without missing values as NumPy. Its own ``to_numpy`` would import pandas: 0.5 s and 45 MB."""
+    return np.from_dlpack(values.cast("uint8") if values.type == "bool" else values)
 
 
 class ArrowRows:

@@ -32,18 +32,17 @@ class BufferedSource(Source):
 
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
         start, stop = check_row_range(start, stop, self.n_rows)
-        chunks = self._read(start, stop)
+        # Here and not in the thread: malloc keeps an arena per thread and would not give the buffers' memory back.
+        rows = min(self.chunk_rows, stop - start)
+        count = 1 if rows == stop - start else 2
+        buffers = [np.empty((rows, self.n_features), self.dtype) for _ in range(count)]
+        chunks = self._read(start, stop, cycle(buffers))
         # A thread for a single chunk would have nothing to overlap with.
-        return prefetch(chunks) if stop - start > self.chunk_rows else chunks
+        return prefetch(chunks) if count > 1 else chunks
 
     @abstractmethod
-    def _read(self, start: int, stop: int) -> Generator[Chunk, None, None]:
-        """Yield the chunks of rows ``start`` to ``stop`` in the arrays of ``_buffers``, used in turn."""
-
-    def _buffers(self, start: int, stop: int) -> Iterator[np.ndarray]:
-        rows = min(self.chunk_rows, stop - start)
-        count = 2 if stop - start > rows else 1
-        return cycle([np.empty((rows, self.n_features), self.dtype) for _ in range(count)])
+    def _read(self, start: int, stop: int, buffers: Iterator[np.ndarray]) -> Generator[Chunk, None, None]:
+        """Yield the chunks of rows ``start`` to ``stop``, each in the next of ``buffers``."""
 
 
 def gather(chunks: Iterator[Chunk], indices: np.ndarray, out: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,15 @@ from gpuclust.validation import check_matrix_shape, check_row_indices
 
 __all__ = ["ParquetSource"]
 
-_BATCH_ROWS = 65536  # at most this many rows are decoded at a time
+_BATCH_BYTES = 8 * 2**20  # decoded at a time; more costs memory and gains no speed
 _COLUMN_BUFFER = 2**16  # bytes read ahead per column, instead of a row group's whole column
 
 
 class ParquetSource(BufferedSource):
     """A parquet file of numeric columns, or of a single ``fixed_size_list`` column. Page checksums are verified.
 
-    Decoding is an order of magnitude slower than reading ``.npy``; for many passes convert the file first.
+    Decoding is an order of magnitude slower than reading ``.npy``; for many passes convert the file first. Besides the
+    chunks, the decoder holds a page and a dictionary of every column (1 MB each unless the writer chose otherwise).
 
     Raises
     ------
@@ -55,9 +56,9 @@ class ParquetSource(BufferedSource):
         self.description = f"{file.path.name} {(self.n_rows, self.n_features)} {self._layout.stored}"
         self.feature_names = self._layout.feature_names
 
-    def _read(self, start: int, stop: int) -> Generator[Chunk, None, None]:
+    def _read(self, start: int, stop: int, buffers: Iterator[np.ndarray]) -> Generator[Chunk, None, None]:
         with self._open() as parquet:
-            yield from self._decode(parquet, start, stop)
+            yield from self._decode(parquet, start, stop, buffers)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         indices = check_row_indices(indices, self.n_rows)
@@ -67,12 +68,14 @@ class ParquetSource(BufferedSource):
                 low, high = np.searchsorted(indices, (group_start, group_stop))
                 if low < high:
                     start, stop = int(indices[low]), int(indices[high - 1]) + 1
-                    gather(self._decode(parquet, start, stop), indices[low:high], out[low:high])
+                    buffer = np.empty((min(self.chunk_rows, stop - start), self.n_features), self.dtype)
+                    gather(self._decode(parquet, start, stop, repeat(buffer)), indices[low:high], out[low:high])
         return out
 
-    def _decode(self, parquet: Any, start: int, stop: int) -> Generator[Chunk, None, None]:
+    def _decode(
+        self, parquet: Any, start: int, stop: int, buffers: Iterator[np.ndarray]
+    ) -> Generator[Chunk, None, None]:
         """Yield rows ``start`` to ``stop``, decoding only the row groups that hold them."""
-        buffers = self._buffers(start, stop)
         out, filled, first = next(buffers), 0, start
         for batch in self._batches(parquet, start, stop):
             done = 0
@@ -92,7 +95,9 @@ class ParquetSource(BufferedSource):
         if start == stop:
             return
         position = starts[groups[0]]
-        for batch in parquet.iter_batches(batch_size=min(self.chunk_rows, _BATCH_ROWS), row_groups=groups):
+        row_bytes = self.n_features * self.dtype.itemsize
+        batch_rows = min(self.chunk_rows, max(1, _BATCH_BYTES // row_bytes))
+        for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=groups):
             low, high = max(start - position, 0), min(stop - position, batch.num_rows)
             position += batch.num_rows
             if low < high:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -72,8 +72,7 @@ class _BinaryFileSource(BufferedSource):
 class RowFileSource(_BinaryFileSource):
     """A file that stores row after row."""
 
-    def _read(self, start: int, stop: int) -> Generator[Chunk, None, None]:
-        buffers = self._buffers(start, stop)
+    def _read(self, start: int, stop: int, buffers: Iterator[np.ndarray]) -> Generator[Chunk, None, None]:
         scratch = self._scratch(min(self.chunk_rows, stop - start))
         with self._file.open() as file:
             for first, end in chunk_bounds(start, stop, self.chunk_rows):
@@ -125,9 +124,8 @@ class RowFileSource(_BinaryFileSource):
 class ColumnFileSource(_BinaryFileSource):
     """A file that stores column after column (Fortran order)."""
 
-    def _read(self, start: int, stop: int) -> Generator[Chunk, None, None]:
+    def _read(self, start: int, stop: int, buffers: Iterator[np.ndarray]) -> Generator[Chunk, None, None]:
         dtype = self._layout.dtype
-        buffers = self._buffers(start, stop)
         scratch = np.empty((self.n_features, min(self.chunk_rows, stop - start)), dtype)
         with self._file.open() as file:
             for first, end in chunk_bounds(start, stop, self.chunk_rows):

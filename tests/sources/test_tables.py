@@ -275,6 +275,15 @@ def test_tables_and_tensors_import_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_parquet_is_read_without_pandas(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"a": [1.0, 2.0], "b": [True, False]}), tmp_path / "a.parquet")
+    code = (
+        "import sys; from gpuclust.sources import as_source; source = as_source(sys.argv[1]); list(source.chunks());"
+        "assert 'pyarrow' in sys.modules and 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a.parquet"], check=True)
+
+
 def test_prefetched_parquet_chunks_stay_valid(tmp_path: Path) -> None:
     rows = np.arange(3000.0)
     parquet.write_table(pyarrow.table({"a": rows}), tmp_path / "a.parquet", row_group_size=70)
