@@ -85,8 +85,8 @@ def run(
         return engine.assign(part.rows, part.start, prepared, state, movement, sketch=sketch, certify=certify)
 
     while n_iter < max_iter and not converged:
-        sketch = planner.choose(centers, state.labels, share) if n_iter else None
-        prepared, work, n_changed = engine.prepare_centers(centers, frame), Work(), 0
+        sketch = planner.choose(centers, state.labels, movement.drifts, share) if movement else None
+        prepared, work, n_changed = engine.prepare_centers(centers, frame, movement), Work(), 0
         if not delta:
             sums = Sums.zeros(*centers.shape)
         for part in data.parts():
@@ -96,7 +96,7 @@ def run(
             n_changed += int(np.count_nonzero(before != after))
             engine.move_rows(part.rows, part.weights, before if delta else np.full_like(before, -1), after, frame, sums)
             before[:] = after
-        share = work.screened / data.n_rows
+        share = work.screened / data.n_rows / len(centers)
         n_moved = _relocate_empty(data, centers, state, sums, frame)
         updated = _centroids(data, sums, centers, frame, spherical)
         movement = engine.movement(centers, updated, frame)
@@ -109,8 +109,8 @@ def run(
         if callback is not None:
             callback(n_iter, n_changed, shift / frame.scale / frame.scale)
     if not stable:
-        sketch = planner.choose(centers, state.labels, share)
-        prepared = engine.prepare_centers(centers, frame)
+        sketch = planner.choose(centers, state.labels, movement.drifts, share) if movement else None
+        prepared = engine.prepare_centers(centers, frame, movement)
         for part in data.parts():
             assign(part)
     return LloydResult(

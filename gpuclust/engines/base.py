@@ -15,7 +15,10 @@ import numpy as np
 
 from gpuclust.engines.canonical import Frame, fixed_point
 
-__all__ = ["Assignment", "Engine", "Movement", "Sums", "Work"]
+__all__ = ["DRAW_BLOCK", "Assignment", "Engine", "Movement", "Sums", "Work"]
+
+#: Rows whose weights are summed before one of them is drawn.
+DRAW_BLOCK = 1024
 
 
 @dataclass
@@ -37,14 +40,19 @@ class Assignment:
 
 
 class Movement(NamedTuple):
-    """How far centres moved, in scaled units, rounded up: ``grown`` (k,) each, ``fallen`` (k,) the largest of any other."""
+    """How far centres moved, in scaled units, rounded up.
+
+    ``grown`` (k,) each centre's movement, ``order`` (k,) int32 the centres by falling movement, ``drifts`` (k + 1,) their
+    movements in that order, then 0.
+    """
 
     grown: Any
-    fallen: Any
+    order: Any
+    drifts: Any
 
 
 class Work(NamedTuple):
-    """What an assignment cost: rows screened, rows decided canonically, canonical distances computed."""
+    """What an assignment cost: pairs of a row and a centre screened, rows decided canonically, canonical distances computed."""
 
     screened: int = 0
     decided: int = 0
@@ -102,8 +110,9 @@ class Engine(ABC):
 
     @abstractmethod
     def planner(self, rows: Any | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> Any:
-        """What decides, iteration by iteration, whether ``assign`` gets a sketch: ``planner.choose(centers, labels, share)``.
+        """What decides whether ``assign`` and ``improvements`` get a sketch.
 
+        ``planner.choose(centers, labels, drifts, share)`` before an assignment, ``planner.choose_for_seeding(n_candidates)``.
         ``rows`` are all the rows where they are resident, else None; ``mode`` is "auto", "full" or "sketch".
         """
 
@@ -112,8 +121,8 @@ class Engine(ABC):
         """State of ``n_rows`` rows with no label yet."""
 
     @abstractmethod
-    def prepare_centers(self, centers: np.ndarray, frame: Frame) -> Any:
-        """Centres (k, d) float64 in the form that :meth:`assign` reads. They must lie within the frame."""
+    def prepare_centers(self, centers: np.ndarray, frame: Frame, movement: Movement | None = None) -> Any:
+        """Centres (k, d) float64, within the frame, in the form that :meth:`assign` reads with the same ``movement``."""
 
     @abstractmethod
     def movement(self, old: np.ndarray, new: np.ndarray, frame: Frame) -> Movement:
@@ -151,3 +160,17 @@ class Engine(ABC):
     @abstractmethod
     def pairwise(self, rows: Any, centers: np.ndarray, frame: Frame) -> np.ndarray:
         """Canonical distance of each row to every centre, (m, k) float64, in scaled units."""
+
+    @abstractmethod
+    def improvements(
+        self, rows: Any, candidates: np.ndarray, nearest: np.ndarray, frame: Frame, sketch: Any | None = None, start: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where a candidate (l, d) float64 is canonically closer to a row than ``nearest`` (m,) float64, its distance so far.
+
+        Returns row numbers within the chunk (int64, rising), candidates (int32) and distances (float64, scaled units).
+        ``sketch`` is of all rows, this chunk's beginning at ``start``.
+        """
+
+    @abstractmethod
+    def block_totals(self, values: np.ndarray, weights: np.ndarray | None, factor: float) -> np.ndarray:
+        """Sums of floor(values * weights * factor) over consecutive blocks of ``DRAW_BLOCK`` rows, int64."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 
-from gpuclust.engines.base import Assignment, Engine, Movement, Sums, Work
+from gpuclust.engines.base import DRAW_BLOCK, Assignment, Engine, Movement, Sums, Work
 from gpuclust.engines.canonical import FLOOR, OUTWARD, Frame, screen_error
-from gpuclust.engines.cpu.screen import decide, keep_unsettled, own_limits, settle
-from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner
-from gpuclust.engines.cpu.sums import distances_to_own, move_rows, pairwise, survey
+from gpuclust.engines.cpu.screen import decide, improve, plan_rows, settle, sketch_limits
+from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, SketchUse
+from gpuclust.engines.cpu.sums import block_totals, distances_to_own, move_rows, pairwise, survey
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
 from gpuclust.engines.cpu.vector import tile_shape
 
@@ -20,6 +21,8 @@ __all__ = ["CpuCenters", "CpuEngine", "Panels"]
 BLOCK = 4096
 # Above this share of unsettled rows a float64 screen of them is cheaper than evaluating their candidates.
 COARSE = 0.1
+# With more centres times features than this, one canonical distance to tighten a row's bound costs less than it saves.
+TIGHTEN = 8192
 # The buffers of sums that threads add into, all together.
 SUMS_BUDGET = 256 * 2**20
 _NO_WEIGHTS = np.empty(0, np.float64)
@@ -43,15 +46,19 @@ class Panels:
         padded[:, 0] = -1e30
         padded[:k, 0] = (self.error - 0.5) * squared_norms
         padded[:k, 1:] = vectors
+        self.count = n_panels
         self.flat = np.ascontiguousarray(padded.reshape(n_panels, shape.centers, 1 + width).transpose(0, 2, 1)).ravel()
 
 
 class CpuCenters:
     """Centres prepared for assignment. Panels are made on first use: most fits never need the float64 ones."""
 
-    def __init__(self, values: np.ndarray, frame: Frame) -> None:
+    def __init__(self, values: np.ndarray, frame: Frame, movement: Movement | None) -> None:
         self.values = np.ascontiguousarray(values, dtype=np.float64)
         self.frame = frame
+        k = len(values)
+        self.order = np.arange(k, dtype=np.int32) if movement is None else movement.order
+        self.drifts = np.zeros(k + 1) if movement is None else movement.drifts
         self.scaled = (self.values - frame.origin) * frame.scale
         self.squared_norms = np.einsum("ij,ij->i", self.scaled, self.scaled)
         self._panels: dict[np.dtype, Panels] = {}
@@ -62,14 +69,14 @@ class CpuCenters:
         key = np.dtype(dtype)
         with self._lock:
             if key not in self._panels:
-                self._panels[key] = Panels(self.scaled, self.squared_norms, key, self.values.shape[1])
+                self._panels[key] = Panels(self.scaled[self.order], self.squared_norms[self.order], key, self.values.shape[1])
             return self._panels[key]
 
     def sketched(self, sketch: Sketch) -> Panels:
         with self._lock:
             if self._sketched is None or self._sketched[0] is not sketch:
-                vectors = sketch.project(self.scaled)[:, :-1]
-                panels = Panels(vectors, self.squared_norms, np.dtype(np.float32), self.values.shape[1])
+                vectors = sketch.project(self.scaled[self.order])[:, :-1]
+                panels = Panels(vectors, self.squared_norms[self.order], np.dtype(np.float32), self.values.shape[1])
                 self._sketched = (sketch, panels)
             return self._sketched[1]
 
@@ -108,16 +115,14 @@ class CpuEngine(Engine):
             lower=np.zeros(n_rows, np.float32),
         )
 
-    def prepare_centers(self, centers: np.ndarray, frame: Frame) -> CpuCenters:
-        return CpuCenters(centers, frame)
+    def prepare_centers(self, centers: np.ndarray, frame: Frame, movement: Movement | None = None) -> CpuCenters:
+        return CpuCenters(centers, frame, movement)
 
     def movement(self, old: np.ndarray, new: np.ndarray, frame: Frame) -> Movement:
         own = np.arange(len(old), dtype=np.int32)
         grown = np.sqrt(self.distances(old, new, own, frame)) * (1.0 + OUTWARD)
-        fallen = np.full(len(old), grown.max())
-        widest = int(grown.argmax())
-        fallen[widest] = np.delete(grown, widest).max(initial=0.0)
-        return Movement(grown, fallen)
+        order = np.argsort(-grown, kind="stable").astype(np.int32)
+        return Movement(grown, order, np.append(grown[order], 0.0))
 
     def assign(
         self,
@@ -127,72 +132,21 @@ class CpuEngine(Engine):
         state: Assignment,
         movement: Movement | None,
         *,
-        sketch: Sketch | None = None,
+        sketch: SketchUse | None = None,
         certify: bool = True,
     ) -> Work:
         def block(lo: int, hi: int) -> Work:
             # Row numbers inside a block fit int32, however many rows the chunk has.
-            part = rows[lo:hi]
-            labels, upper, lower = (a[start + lo : start + hi] for a in (state.labels, state.upper, state.lower))
-            kept = _kept(labels, upper, lower, movement)
-            if not len(kept):
-                return Work()
+            bounds = _Block(rows[lo:hi], *(a[start + lo : start + hi] for a in (state.labels, state.upper, state.lower)))
+            kept, needs = bounds.plan(centers, movement)
+            pairs = int(needs.sum()) * tile_shape(np.float32).centers
             if sketch is not None:
-                return self._assign_sketched(part, kept, centers, sketch, start + lo, labels, upper, lower)
-            return self._assign_full(part, kept, centers, certify, labels, upper, lower)
+                distances = bounds.screen_sketch(kept, needs, centers, sketch, start + lo)
+                return Work(pairs, len(kept), distances)
+            unsettled, distances = bounds.screen_full(kept, needs, centers, certify)
+            return Work(pairs, unsettled, distances)
 
         return sum(run_blocks(block, len(rows), BLOCK), Work())
-
-    def _assign_full(
-        self,
-        rows: np.ndarray,
-        kept: np.ndarray,
-        centers: CpuCenters,
-        certify: bool,
-        labels: np.ndarray,
-        upper: np.ndarray,
-        lower: np.ndarray,
-    ) -> Work:
-        frame, candidates = centers.frame, kept
-        for dtype in (np.float32, np.float64):
-            panels = centers.panels(dtype)
-            unsettled, limits = np.empty(len(candidates), np.int32), np.empty(len(candidates))
-            n = settle(
-                rows, candidates, frame.origin, frame.scale, panels.flat, centers.squared_norms, panels.shape,
-                panels.error, panels.floor, certify, labels, upper, lower, unsettled, limits,
-            )  # fmt: skip
-            candidates, limits = unsettled[:n], limits[:n]
-            if n <= COARSE * len(kept):
-                break
-        distances = decide(
-            rows, centers.values, frame.scale, candidates, rows, frame.origin, frame.scale, panels.flat, panels.shape,
-            limits, np.full(n, np.inf), labels, upper, lower,
-        )  # fmt: skip
-        return Work(len(kept), n, distances)
-
-    def _assign_sketched(
-        self,
-        rows: np.ndarray,
-        kept: np.ndarray,
-        centers: CpuCenters,
-        sketch: Sketch,
-        start: int,
-        labels: np.ndarray,
-        upper: np.ndarray,
-        lower: np.ndarray,
-    ) -> Work:
-        frame = centers.frame
-        panels = centers.sketched(sketch)
-        part = slice(start, start + len(rows))
-        own, limits = np.empty(len(kept)), np.empty(len(kept))
-        own_limits(
-            rows, kept, centers.values, frame.scale, sketch.squares[part], panels.error, panels.floor, labels, own, limits
-        )
-        distances = decide(
-            rows, centers.values, frame.scale, kept, sketch.rows[part], sketch.origin, 1.0, panels.flat, panels.shape,
-            limits, own, labels, upper, lower,
-        )  # fmt: skip
-        return Work(len(kept), len(kept), distances + len(kept))
 
     def move_rows(
         self,
@@ -235,9 +189,113 @@ class CpuEngine(Engine):
         return out
 
 
-def _kept(labels: np.ndarray, upper: np.ndarray, lower: np.ndarray, movement: Movement | None) -> np.ndarray:
-    """Numbers of the rows whose label may change."""
-    if movement is None:
-        return np.arange(len(labels), dtype=np.int32)
-    kept = np.empty(len(labels), np.int32)
-    return kept[: keep_unsettled(labels, upper, lower, movement.grown, movement.fallen, kept)]
+    def improvements(
+        self,
+        rows: np.ndarray,
+        candidates: np.ndarray,
+        nearest: np.ndarray,
+        frame: Frame,
+        sketch: Sketch | None = None,
+        start: int = 0,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        centers = CpuCenters(candidates, frame, None)
+        panels = centers.panels(np.float32) if sketch is None else centers.sketched(sketch)
+        screened = rows if sketch is None else sketch.rows[start : start + len(rows)]
+        origin, scale = (frame.origin, frame.scale) if sketch is None else (sketch.origin, 1.0)
+
+        def block(lo: int, hi: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            most = (hi - lo) * len(candidates)
+            found = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most)
+            n = improve(
+                rows[lo:hi], centers.values, frame.scale, nearest[lo:hi], screened[lo:hi], origin, scale, panels.flat,
+                panels.shape, panels.error, panels.floor, *found,
+            )  # fmt: skip
+            return found[0][:n].astype(np.int64) + lo, found[1][:n].copy(), found[2][:n].copy()
+
+        found = run_blocks(block, len(rows), 4 * BLOCK)
+        return tuple(np.concatenate(column) for column in zip(*found, strict=True))  # type: ignore[return-value]
+
+    def block_totals(self, values: np.ndarray, weights: np.ndarray | None, factor: float) -> np.ndarray:
+        out = np.empty(-(-len(values) // DRAW_BLOCK), np.int64)
+
+        def block(lo: int, hi: int) -> None:
+            rows = slice(lo * DRAW_BLOCK, hi * DRAW_BLOCK)
+            block_totals(
+                values[rows], _NO_WEIGHTS if weights is None else weights[rows], factor, DRAW_BLOCK, out[lo:hi]
+            )
+
+        run_blocks(block, len(out), 64)
+        return out
+
+
+class _Block(NamedTuple):
+    """A block of rows and its part of the state."""
+
+    rows: np.ndarray
+    labels: np.ndarray
+    upper: np.ndarray
+    lower: np.ndarray
+
+    def plan(self, centers: CpuCenters, movement: Movement | None) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the rows whose label may change, and how many leading panels each needs."""
+        m, k = len(self.labels), len(centers.values)
+        per_panel = tile_shape(np.float32).centers
+        if movement is None:
+            return np.arange(m, dtype=np.int32), np.full(m, -(-k // per_panel), np.int32)
+        kept, needs = np.empty(m, np.int32), np.empty(m, np.int32)
+        tighten = k * self.rows.shape[1] > TIGHTEN
+        n = plan_rows(
+            self.rows, centers.values, centers.frame.scale, tighten, movement.grown, movement.drifts, per_panel,
+            self.labels, self.upper, self.lower, kept, needs,
+        )  # fmt: skip
+        return kept[:n], needs[:n]
+
+    def screen_full(self, kept: np.ndarray, needs: np.ndarray, centers: CpuCenters, certify: bool) -> tuple[int, int]:
+        """Label the rows by the full screen; return how many were decided canonically and by how many distances."""
+        unsettled, limits = self._settle(kept, needs, centers, np.float32, certify)
+        partial = np.isnan(limits)
+        if partial.any():
+            again, more = self._settle(unsettled[partial], None, centers, np.float32, certify)
+            unsettled, limits = np.append(unsettled[~partial], again), np.append(limits[~partial], more)
+        dtype: type = np.float32
+        if len(unsettled) > COARSE * len(kept):
+            dtype = np.float64
+            unsettled, limits = self._settle(unsettled, None, centers, dtype, certify)
+        n = len(unsettled)
+        panels = centers.panels(dtype)
+        distances = decide(
+            self.rows, centers.values, centers.frame.scale, unsettled, np.full(n, panels.count, np.int32), self.rows,
+            centers.frame.origin, centers.frame.scale, panels.flat, centers.order, centers.drifts, panels.shape, limits,
+            np.full(n, np.inf), np.zeros(n), self.labels, self.upper, self.lower,
+        )  # fmt: skip
+        return n, distances
+
+    def _settle(
+        self, kept: np.ndarray, needs: np.ndarray | None, centers: CpuCenters, dtype: type, certify: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        panels, frame, m = centers.panels(dtype), centers.frame, len(kept)
+        unsettled, limits = np.empty(m, np.int32), np.empty(m)
+        n = settle(
+            self.rows, kept, np.full(m, panels.count, np.int32) if needs is None else needs, frame.origin, frame.scale,
+            panels.flat, centers.order, centers.drifts, centers.squared_norms, panels.shape, panels.error, panels.floor,
+            certify, self.labels, self.upper, self.lower, unsettled, limits,
+        )  # fmt: skip
+        return unsettled[:n], limits[:n]
+
+    def screen_sketch(
+        self, kept: np.ndarray, needs: np.ndarray, centers: CpuCenters, use: SketchUse, start: int
+    ) -> int:
+        """Label the rows by the sketch and canonical distances; return how many of these."""
+        sketch, margin = use
+        frame, panels, n = centers.frame, centers.sketched(sketch), len(kept)
+        part = slice(start, start + len(self.rows))
+        own, reach, limits = np.empty(n), np.empty(n), np.empty(n)
+        sketch_limits(
+            self.rows, kept, centers.values, frame.scale, sketch.squares[part], margin, panels.error, panels.floor,
+            self.labels, own, reach, limits,
+        )  # fmt: skip
+        distances = decide(
+            self.rows, centers.values, frame.scale, kept, needs, sketch.rows[part], sketch.origin, 1.0, panels.flat,
+            centers.order, centers.drifts, panels.shape, limits, own, reach, self.labels, self.upper, self.lower,
+        )  # fmt: skip
+        return n + distances

@@ -1,6 +1,8 @@
-"""Certified assignment: screen, settle, and decide the rest canonically. Bounds: :mod:`gpuclust.engines.canonical`.
+"""Certified assignment: plan, screen, settle, and decide the rest canonically. Bounds: :mod:`gpuclust.engines.canonical`.
 
-All kernels take a list of row numbers and write ``labels``, ``upper`` and ``lower`` of those rows only.
+All kernels take a block of rows and a list of row numbers in it, and write ``labels``, ``upper`` and ``lower`` of those rows only.
+Panels hold the centres by falling movement: a row whose bounds already exclude the quiet centres is screened against the
+leading panels alone.
 """
 
 from __future__ import annotations
@@ -13,30 +15,57 @@ from gpuclust.engines.canonical import OUTWARD
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.vector import pack_rows, squared_distance, tile_above, tile_top2, trailing_zeros
 
-__all__ = ["decide", "keep_unsettled", "own_limits", "settle"]
+__all__ = ["decide", "improve", "plan_rows", "settle", "sketch_limits"]
 
 _GROW, _SHRINK = 1.0 + OUTWARD, 1.0 - OUTWARD
 
 
 @kernel
-def keep_unsettled(labels, upper, lower, grown, fallen, kept):  # type: ignore[no-untyped-def]
-    """Move the rows' bounds by the centres' movement; list in ``kept`` the rows whose label may change.
+def plan_rows(  # type: ignore[no-untyped-def]
+    data, centers, scale, tighten, grown, drifts, per_panel, labels, upper, lower, kept, panels
+):
+    """Carry the rows' bounds across the centres' movement and list the rows whose label may change.
 
-    ``grown`` (k,) is the movement of each centre, ``fallen`` (k,) the largest movement of any other centre.
+    ``grown`` (k,) is the movement of each centre, ``drifts`` (k + 1,) the same in falling order, then 0. The centres that moved
+    less than the gap between a row's bounds cannot have overtaken its own: ``panels[i]`` is how many leading panels the row
+    ``kept[i]`` still needs. With ``tighten`` the upper bound is first replaced by the canonical distance. The list is sorted by
+    falling need, so that the rows of a tile need about the same. Returns its length.
     """
-    n = 0
+    n_centers = grown.size
+    n_panels = (n_centers + per_panel - 1) // per_panel
+    needs = np.empty(labels.size, np.int32)
+    starts = np.zeros(n_panels + 2, np.int64)
     for i in range(labels.size):
         label = labels[i]
-        if label >= 0:
-            high = np.float32((np.float64(upper[i]) + grown[label]) * _GROW)
-            low = np.float32((np.float64(lower[i]) - fallen[label]) * _SHRINK)
-            if low > high:
-                upper[i] = high
-                lower[i] = low
-                continue
-        kept[n] = i
-        n += 1
-    return n
+        low = np.float64(lower[i])
+        high = np.float64(np.float32((np.float64(upper[i]) + grown[label]) * _GROW))
+        if tighten and not ((low - drifts[0]) * _SHRINK > high):
+            high = np.float64(np.float32(math.sqrt(squared_distance(data, i, centers, label, scale)) * _GROW))
+        first, last = 0, n_centers
+        while first < last:
+            middle = (first + last) // 2
+            if (low - drifts[middle]) * _SHRINK > high:
+                last = middle
+            else:
+                first = middle + 1
+        upper[i] = high
+        # More than half of the centres: take all, which renews the lower bound.
+        need = n_panels if 2 * first > n_centers else (first + per_panel - 1) // per_panel
+        if need == 0:
+            lower[i] = np.float32((low - drifts[0]) * _SHRINK)
+        needs[i] = need
+        starts[n_panels - need + 1] += 1
+    for p in range(n_panels + 1):
+        starts[p + 1] += starts[p]
+    listed = starts[n_panels]
+    for i in range(labels.size):
+        need = needs[i]
+        if need > 0:
+            at = starts[n_panels - need]
+            starts[n_panels - need] += 1
+            kept[at] = i
+            panels[at] = need
+    return listed
 
 
 @kernel
@@ -50,18 +79,20 @@ def _fill_squares(tile, width, rows, squares):  # type: ignore[no-untyped-def]
 
 @kernel
 def settle(  # type: ignore[no-untyped-def]
-    data, kept, origin, scale, panels, squared_norms, shape, error, floor, certify, labels, upper, lower, unsettled, limits
-):
-    """Screen the rows ``kept`` at full width. Settled rows get label and bounds; the others are listed with their limit.
+    data, kept, needs, origin, scale, panels, order, drifts, squared_norms, shape, error, floor, certify,
+    labels, upper, lower, unsettled, limits,
+):  # fmt: skip
+    """Screen the rows ``kept`` at full width, each against its ``needs`` leading panels or more.
 
-    ``panels`` flat, as :mod:`~gpuclust.engines.cpu.vector` describes; ``shape`` is (rows per tile, centres per panel, lanes).
-    Returns the number of rows listed in ``unsettled``; a centre whose score is below ``limits`` of the row is excluded.
-    Without ``certify`` every row takes the best score.
+    ``panels`` flat, as :mod:`~gpuclust.engines.cpu.vector` describes, of the centres in ``order``; ``shape`` is (rows per tile,
+    centres per panel, lanes). Settled rows get label and bounds. The others are listed in ``unsettled`` with their limit: a
+    centre whose score is below it is excluded; NaN means that the row was not screened against all centres and must be.
+    Without ``certify`` every row takes the best score. Returns the number of rows listed.
     """
-    rows, centers, lanes = shape
+    rows, per_panel, lanes = shape
+    n_centers = order.size
     width = data.shape[1]
-    stride = (width + 1) * centers
-    n_panels = panels.size // stride
+    stride = (width + 1) * per_panel
     tile = np.empty(((width + lanes - 1) // lanes * lanes) * rows, panels.dtype)
     squares = np.empty(rows, panels.dtype)
     best = np.empty(rows, panels.dtype)
@@ -76,15 +107,31 @@ def settle(  # type: ignore[no-untyped-def]
             best[i] = -np.inf
             second[i] = -np.inf
             index[i] = 0
+        n_panels = np.int64(needs[at])
         for p in range(n_panels):
-            tile_top2(tile, panels, p * stride, width, p * centers, best, second, index)
+            tile_top2(tile, panels, p * stride, width, p * per_panel, best, second, index)
+        screened = min(n_panels * per_panel, n_centers)
         for i in range(count):
             row = kept[at + i]
-            label = index[i]
-            norm = np.float64(squares[i]) * (1.0 + 2.0 * error) + floor
-            top = np.float64(best[i])
+            label = order[index[i]]
+            square = np.float64(squares[i])
+            norm = square * (1.0 + 2.0 * error) + floor
+            rest = square * (1.0 - 2.0 * error) - error * norm - 3.0 * floor
+            if screened < n_centers:
+                # Only the leading centres: enough when none of them comes near the row's own.
+                other = np.float64(second[i] if label == labels[row] else best[i])
+                far = math.sqrt(max(rest - 2.0 * other, 0.0))
+                quiet = np.float64(lower[row]) - drifts[screened]
+                low = np.float32(min(far, quiet) * _SHRINK)
+                if low > upper[row]:
+                    lower[row] = low
+                else:
+                    unsettled[listed] = row
+                    limits[listed] = np.nan
+                    listed += 1
+                continue
             runner = np.float64(second[i])
-            least = top - 2.0 * error * squared_norms[label]
+            least = np.float64(best[i]) - 2.0 * error * squared_norms[label]
             limit = least - error * norm - 2.0 * floor
             if certify and not (runner < limit):
                 unsettled[listed] = row
@@ -93,73 +140,135 @@ def settle(  # type: ignore[no-untyped-def]
                 continue
             labels[row] = label
             near = norm - 2.0 * least + error * norm + 2.0 * floor
-            far = np.float64(squares[i]) * (1.0 - 2.0 * error) - 2.0 * runner - error * norm - 3.0 * floor
             upper[row] = np.float32(math.sqrt(max(near, 0.0)) * _GROW)
-            lower[row] = np.float32(math.sqrt(max(far, 0.0)) * _SHRINK)
+            lower[row] = np.float32(math.sqrt(max(rest - 2.0 * runner, 0.0)) * _SHRINK)
     return listed
 
 
 @kernel
-def own_limits(data, kept, centers, scale, squares, error, floor, labels, distances, limits):  # type: ignore[no-untyped-def]
-    """Canonical distance of each kept row to its present centre, and the score a better centre must reach.
+def sketch_limits(  # type: ignore[no-untyped-def]
+    data, kept, centers, scale, squares, margin, error, floor, labels, distances, reach, limits
+):
+    """Canonical distance of each kept row to its present centre, and the score of any centre that is to be looked at.
 
-    ``squares`` (n,) float32 holds |t|**2 of every row.
+    These are the centres within ``reach[i]``, the present distance plus ``margin``: what lies beyond becomes the row's lower
+    bound. ``squares`` (m,) float32 holds |t|**2 of every row of the block.
     """
     for i in range(kept.size):
         row = kept[i]
         own = squared_distance(data, row, centers, labels[row], scale)
         norm = np.float64(squares[row])
-        limit = 0.5 * (norm * _SHRINK - own * _GROW) - error * norm * _GROW - 2.0 * floor
+        within = math.sqrt(own) * _GROW + margin
+        limit = 0.5 * (norm * _SHRINK - within * within * _GROW) - error * norm * _GROW - 2.0 * floor
         distances[i] = own
+        reach[i] = within
         limits[i] = limit - abs(limit) * OUTWARD
 
 
 @kernel
 def decide(  # type: ignore[no-untyped-def]
-    data, centers, scale, kept, screen_rows, origin, screen_scale, panels, shape, limits, distances, labels, upper, lower
-):
+    data, centers, scale, kept, needs, screen_rows, origin, screen_scale, panels, order, drifts, shape, limits,
+    distances, reach, labels, upper, lower,
+):  # fmt: skip
     """Give each row the centre of least canonical distance among those whose score reaches its limit.
 
     ``screen_rows`` is what the panels score: the data at full width, or the sketch. Where ``distances[i]`` is finite it belongs
-    to the row's present label, which then competes too. Returns the number of distances computed.
+    to the row's present label, which then competes too. ``reach[i]`` is a distance within which no centre is missed (0: not
+    known). Returns the number of canonical distances computed.
     """
     rows, per_panel, lanes = shape
-    n_centers = centers.shape[0]
+    n_centers = order.size
     width = screen_rows.shape[1]
     stride = (width + 1) * per_panel
-    n_panels = panels.size // stride
     tile = np.empty(((width + lanes - 1) // lanes * lanes) * rows, panels.dtype)
     threshold = np.empty(rows, panels.dtype)
     masks = np.empty(per_panel, np.uint64)
+    second = np.empty(rows)
     computed = 0
     for at in range(0, kept.size, rows):
         count = min(rows, kept.size - at)
         pack_rows(screen_rows, kept[at:], count, origin, screen_scale, tile)
         for i in range(rows):
             threshold[i] = limits[at + min(i, count - 1)]
+            second[i] = np.inf
         live = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - count)
+        n_panels = np.int64(needs[at])
+        screened = min(n_panels * per_panel, n_centers)
         for p in range(n_panels):
             union = tile_above(tile, panels, p * stride, width, threshold, masks)
             if union & live == 0:
                 continue
-            for c in range(per_panel):
+            for c in range(min(per_panel, n_centers - p * per_panel)):
                 word = masks[c] & live
-                center = p * per_panel + c
-                while word != 0 and center < n_centers:
-                    slot = at + trailing_zeros(word)
+                center = order[p * per_panel + c]
+                while word != 0:
+                    i = trailing_zeros(word)
                     word &= word - np.uint64(1)
-                    row = kept[slot]
-                    own = labels[row]
-                    known = distances[slot] < np.inf
+                    row, slot = kept[at + i], at + i
+                    own, least = labels[row], distances[slot]
+                    known = least < np.inf
                     if known and own == center:
                         continue
                     distance = squared_distance(data, row, centers, center, scale)
                     computed += 1
-                    if not known or distance < distances[slot] or (distance == distances[slot] and center < own):
+                    if not known or distance < least or (distance == least and center < own):
+                        second[i] = min(second[i], least)
                         distances[slot] = distance
                         labels[row] = center
-    for i in range(kept.size):
-        row = kept[i]
-        upper[row] = np.float32(math.sqrt(distances[i]) * _GROW)
-        lower[row] = 0.0
+                    else:
+                        second[i] = min(second[i], distance)
+        for i in range(count):
+            row, slot = kept[at + i], at + i
+            low = min(reach[slot], math.sqrt(second[i]))
+            if screened < n_centers:
+                low = min(low, np.float64(lower[row]) - drifts[screened])
+            upper[row] = np.float32(math.sqrt(distances[slot]) * _GROW)
+            lower[row] = np.float32(max(low, 0.0) * _SHRINK)
     return computed
+
+
+@kernel
+def improve(  # type: ignore[no-untyped-def]
+    data, centers, scale, nearest, screen_rows, origin, screen_scale, panels, shape, error, floor,
+    found_rows, found_centers, found_distances,
+):  # fmt: skip
+    """List the pairs of a row and a centre whose canonical distance is below ``nearest`` (m,) of the row; return how many.
+
+    ``screen_rows`` is what the panels score: the data at full width, or the sketch.
+    """
+    rows, per_panel, lanes = shape
+    n_centers = centers.shape[0]
+    width = screen_rows.shape[1]
+    stride = (width + 1) * per_panel
+    tile = np.empty(((width + lanes - 1) // lanes * lanes) * rows, panels.dtype)
+    squares = np.empty(rows, panels.dtype)
+    threshold = np.empty(rows, panels.dtype)
+    masks = np.empty(per_panel, np.uint64)
+    numbers = np.empty(rows, np.int32)
+    listed = 0
+    for at in range(0, data.shape[0], rows):
+        count = min(rows, data.shape[0] - at)
+        for i in range(count):
+            numbers[i] = at + i
+        pack_rows(screen_rows, numbers, count, origin, screen_scale, tile)
+        _fill_squares(tile, width, rows, squares)
+        for i in range(rows):
+            norm = np.float64(squares[i])
+            limit = 0.5 * (norm * (1.0 - 2.0 * error) - nearest[at + min(i, count - 1)] * _GROW)
+            limit -= error * norm * (1.0 + 2.0 * error) + 3.0 * floor
+            threshold[i] = limit - abs(limit) * OUTWARD
+        live = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - count)
+        for p in range(0, n_centers, per_panel):
+            union = tile_above(tile, panels, p // per_panel * stride, width, threshold, masks) & live
+            while union != 0:
+                i = trailing_zeros(union)
+                union &= union - np.uint64(1)
+                for c in range(min(per_panel, n_centers - p)):
+                    if (masks[c] >> np.uint64(i)) & np.uint64(1):
+                        distance = squared_distance(data, at + i, centers, p + c, scale)
+                        if distance < nearest[at + i]:
+                            found_rows[listed] = at + i
+                            found_centers[listed] = p + c
+                            found_distances[listed] = distance
+                            listed += 1
+    return listed

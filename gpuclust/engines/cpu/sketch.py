@@ -6,21 +6,26 @@ factorisation and the decision from a sample.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gpuclust.engines.canonical import SKETCH_SLACK, Frame
 from gpuclust.engines.cpu.threads import run_blocks
 
-__all__ = ["Sketch", "SketchPlanner", "principal_directions"]
+__all__ = ["Sketch", "SketchPlanner", "SketchUse", "principal_directions"]
 
 WIDTHS = (8, 16, 32, 64, 128)
 # Cost model in nanoseconds of one core, from measurements of the kernels on Zen 5 (bench/); only ratios matter.
 PER_MULTIPLY_ADD = 0.01
 PER_SCORE = 0.03
 PER_DISTANCE, PER_DISTANCE_FEATURE = 12.0, 0.25
-# A sketch has to promise this much less than the full screen before it is built.
-MARGIN = 0.8
-_SAMPLED_ROWS = 256
+PER_PACKED = 0.3
+# A sketch has to promise this share of the full screen's cost before it is used, and a pass this many nanoseconds before asking.
+WORTH_SKETCHING, WORTH_PLANNING = 0.8, 2e7
+# Margins tried: the last movement of the centre of rank k / part. The widest is taken that costs at most MARGIN_COST of the gain.
+MARGIN_PARTS, MARGIN_COST = (64, 16, 8, 4, 2), 0.25
+SAMPLED_ROWS = 256
 
 
 def principal_directions(sample: np.ndarray, n_directions: int) -> np.ndarray:
@@ -78,56 +83,99 @@ class Sketch:
         return out
 
 
+class SketchUse(NamedTuple):
+    """A sketch and how far beyond a row's own centre to look with it, in scaled units."""
+
+    sketch: Sketch
+    margin: float
+
+
 class SketchPlanner:
-    """Chooses, before each assignment, between the full screen and a sketch, from a sample of rows."""
+    """Chooses, before each assignment, between the full screen and a sketch, by the cost of a sample of rows."""
 
     def __init__(self, rows: np.ndarray | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> None:
         self._rows, self._frame, self._mode = rows, frame, mode
-        d = sample.shape[1]
-        self._possible = mode != "full" and rows is not None and d > 2 * WIDTHS[0] and (n_clusters >= 32 or mode == "sketch")
-        self._sample = sample
+        n, d = (0 if rows is None else len(rows)), sample.shape[1]
+        self._widths = [q for q in WIDTHS if 2 * q < d]
+        worth_asking = mode == "sketch" or n * n_clusters * d * PER_MULTIPLY_ADD > WORTH_PLANNING
+        self._possible = mode != "full" and rows is not None and bool(self._widths) and worth_asking
+        if self._possible:
+            self._sample = self._scaled(sample)
+            self._basis = principal_directions(self._sample - self._sample.mean(0), self._widths[-1])
+            chosen = np.unique(np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64))
+            self._probe_numbers = chosen
+            self._probe = self._scaled(rows[chosen])  # type: ignore[index]
         self._sketch: Sketch | None = None
-        self._basis: np.ndarray | None = None
 
-    def choose(self, centers: np.ndarray, labels: np.ndarray, screened_share: float) -> Sketch | None:
+    def choose(self, centers: np.ndarray, labels: np.ndarray, drifts: np.ndarray, share: float) -> SketchUse | None:
         """The sketch to use with ``centers`` (k, d) and present ``labels`` (n,), or None for the full screen.
 
-        ``screened_share`` is the share of rows that the full screen had to look at last time: rows that keep their label
-        unseen make it cheaper, while the sketch, which has no lower bounds to carry, looks at every row.
+        ``drifts`` (k + 1,) are the last movements of the centres in falling order; ``share`` is the share of all pairs that the
+        last assignment had to screen.
         """
-        if not self._possible or self._rows is None:
+        if not self._possible:
             return None
         k, d = centers.shape
-        if self._basis is None:
-            scaled = (self._sample.astype(np.float64) - self._frame.origin) * self._frame.scale
-            widths = [q for q in WIDTHS if 2 * q < d]
-            self._basis = principal_directions(scaled - scaled.mean(0), widths[-1])
-        n = len(self._rows)
-        chosen = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED_ROWS)).astype(np.int64))
-        rows = (self._rows[chosen].astype(np.float64) - self._frame.origin) * self._frame.scale
-        scaled_centers = (centers - self._frame.origin) * self._frame.scale
-        own = np.square(rows - scaled_centers[labels[chosen]]).sum(1)
-        widths = [self._sketch.basis.shape[1]] if self._sketch is not None else [q for q in WIDTHS if 2 * q < d]
-        costs = {q: self._sketch_cost(q, rows, scaled_centers, own) for q in widths}
-        best = min(costs, key=lambda q: costs[q])
-        full = screened_share * (k * d * PER_MULTIPLY_ADD + k * 2 * PER_SCORE + d * 0.1)
-        if self._mode == "auto" and costs[best] > MARGIN * full:
+        scaled = self._scaled(centers)
+        own = np.sqrt(np.square(self._probe - scaled[labels[self._probe_numbers]]).sum(1))
+        widths = self._widths if self._sketch is None else [self._sketch.basis.shape[1]]
+        # Looking further than a row's own centre costs distances now and spares most of the next screen: as far as the cost
+        # allows.
+        margins = [float(drifts[min(k, -(-k // part))]) for part in MARGIN_PARTS] + [0.0]
+        costs = {}
+        for q in widths:
+            screen = share * k * ((q + 1) * PER_MULTIPLY_ADD + PER_SCORE)
+            least = self._least_squares(q, self._probe, scaled)
+            for margin in margins:
+                within = float((least <= np.square(own + margin)[:, None]).sum()) / len(own)
+                cost = screen + (share * within + 1.0) * (PER_DISTANCE + PER_DISTANCE_FEATURE * d)
+                costs[q, margin] = cost
+        full = share * k * (d * PER_MULTIPLY_ADD + PER_SCORE) + PER_DISTANCE_FEATURE * d
+        width, _ = min(costs, key=lambda pair: costs[pair])
+        cheapest = min(cost for (q, _), cost in costs.items() if q == width)
+        if self._mode == "auto" and cheapest > WORTH_SKETCHING * full:
             return None
+        # MARGIN_PARTS falls from wide to narrow.
+        margin = next(m for m in margins if costs[width, m] <= cheapest + MARGIN_COST * (full - min(full, cheapest)))
+        return SketchUse(self._made(width), margin)
+
+    def choose_for_seeding(self, n_candidates: int) -> Sketch | None:
+        """The sketch with which to compare rows with ``n_candidates`` at a time while seeding, or None."""
+        if not self._possible:
+            return None
+        d = self._sample.shape[1]
+        # Stand-ins for seeds: half of them chosen already, the others candidates.
+        seeds, candidates = self._sample[0::4], self._sample[1::4]
+        nearest = self._least_squares(d, self._probe, seeds).min(1)
+        distance = PER_DISTANCE + PER_DISTANCE_FEATURE * d
+
+        def cost(q: int) -> float:
+            width = d if q == d else q + 1
+            survivors = float((self._least_squares(q, self._probe, candidates) < nearest[:, None]).mean())
+            return width * (n_candidates * PER_MULTIPLY_ADD + PER_PACKED) + survivors * n_candidates * distance
+
+        best = min([*self._widths, d], key=cost)
+        return None if best == d else self._made(best)
+
+    def _scaled(self, rows: np.ndarray) -> np.ndarray:
+        return (rows.astype(np.float64) - self._frame.origin) * self._frame.scale
+
+    def _made(self, width: int) -> Sketch:
         if self._sketch is None:
-            self._sketch = Sketch(np.ascontiguousarray(self._basis[:, :best]), n)
+            assert self._rows is not None
+            self._sketch = Sketch(np.ascontiguousarray(self._basis[:, :width]), len(self._rows))
             self._sketch.fill(self._rows, 0, self._frame)
         return self._sketch
 
-    def _sketch_cost(self, q: int, rows: np.ndarray, centers: np.ndarray, own: np.ndarray) -> float:
-        assert self._basis is not None
-        basis = self._basis[:, :q]
-        p, c = rows @ basis, centers @ basis
+    def _least_squares(self, q: int, rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
+        """The sketch's lower bounds of the squared distances, (m, k); the distances themselves for q = d."""
         row_squares, center_squares = np.square(rows).sum(1), np.square(centers).sum(1)
-        row_rest = np.sqrt(np.maximum(row_squares - np.square(p).sum(1), 0.0))
-        center_rest = np.sqrt(np.maximum(center_squares - np.square(c).sum(1), 0.0))
-        score = p @ c.T + np.outer(row_rest, center_rest)
-        least = row_squares[:, None] + center_squares - 2.0 * score
-        k, d = centers.shape
-        survivors = float((least <= own[:, None]).sum()) / len(rows)
-        distance = PER_DISTANCE + PER_DISTANCE_FEATURE * d
-        return k * (q + 1) * PER_MULTIPLY_ADD + k * PER_SCORE + (survivors + 1) * distance
+        if q == rows.shape[1]:
+            score = rows @ centers.T
+        else:
+            basis = self._basis[:, :q]
+            p, c = rows @ basis, centers @ basis
+            row_rest = np.sqrt(np.maximum(row_squares - np.square(p).sum(1), 0.0))
+            center_rest = np.sqrt(np.maximum(center_squares - np.square(c).sum(1), 0.0))
+            score = p @ c.T + np.outer(row_rest, center_rest)
+        return row_squares[:, None] + center_squares - 2.0 * score

@@ -7,7 +7,7 @@ import numpy as np
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.vector import squared_distance
 
-__all__ = ["distances_to_own", "move_rows", "pairwise", "survey"]
+__all__ = ["block_totals", "distances_to_own", "move_rows", "pairwise", "survey"]
 
 
 @kernel
@@ -79,3 +79,15 @@ def survey(data, column_max):  # type: ignore[no-untyped-def]
         column_max[j] = max(column_max[j], np.float64(largest[j]))
         finite &= poison[j] == 0
     return finite
+
+
+@kernel
+def block_totals(values, weights, factor, block, out):  # type: ignore[no-untyped-def]
+    """Sums of floor(values * weights * factor) over consecutive blocks of rows, int64; ``weights`` is empty for ones."""
+    weighted = weights.size > 0
+    for b in range(out.size):
+        total = np.int64(0)
+        for i in range(b * block, min(values.size, (b + 1) * block)):
+            value = values[i] * weights[i] if weighted else values[i]
+            total += np.int64(np.floor(value * factor))
+        out[b] = total

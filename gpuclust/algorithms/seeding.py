@@ -1,0 +1,205 @@
+"""First centres: k-means++, k-means||, random rows. Functions of the data and a seed, whatever the chunking or the device.
+
+A row is drawn with probability proportional to a weight by an integer prefix sum: weights are rounded down to multiples of a
+common quantum, so their sums are exact and the row that holds a random position does not depend on how the sums were formed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gpuclust.algorithms.dataset import Dataset
+from gpuclust.algorithms.random import Stream, purpose_stream
+from gpuclust.engines.base import DRAW_BLOCK, Engine
+
+__all__ = ["parallel", "plus_plus", "random_rows"]
+
+# Totals of quantised weights stay below this, and are rescaled when they fall below the second.
+_TOTAL, _SMALL_TOTAL = 2.0**62, 2.0**46
+
+
+class _Draw:
+    """Draws rows with probability proportional to ``values * weights``; values may fall between draws."""
+
+    def __init__(self, engine: Engine, values: np.ndarray, weights: np.ndarray | None) -> None:
+        self._engine, self._values, self._weights = engine, values, weights
+        self.refresh(first=True)
+
+    def refresh(self, first: bool = False) -> None:
+        """Take in changed values."""
+        if not first:
+            self._totals = self._engine.block_totals(self._values, self._weights, self.factor)
+        if first or self._totals.sum() < _SMALL_TOTAL:
+            largest = float(self._weighted(slice(None)).max(initial=0.0))
+            exponent = math.frexp(largest)[1]
+            rows = math.frexp(len(self._values))[1]
+            self.factor = 2.0 ** min(62 - rows - exponent, 1000) if largest > 0 else 1.0
+            self._totals = self._engine.block_totals(self._values, self._weights, self.factor)
+        self._ends = np.cumsum(self._totals)
+
+    @property
+    def total(self) -> int:
+        return int(self._ends[-1])
+
+    def quanta(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The integer weights of ``rows`` if they had ``values``."""
+        weighted = values if self._weights is None else values * self._weights[rows]
+        return np.floor(weighted * self.factor).astype(np.int64)
+
+    def row(self, position: int) -> int:
+        """The row that holds ``position`` in [0, total)."""
+        block = int(np.searchsorted(self._ends, position, side="right"))
+        start = block * DRAW_BLOCK
+        before = int(self._ends[block - 1]) if block else 0
+        rows = np.arange(start, min(len(self._values), start + DRAW_BLOCK))
+        ends = np.cumsum(self.quanta(rows, self._values[rows]))
+        return start + int(np.searchsorted(ends, position - before, side="right"))
+
+    def _weighted(self, rows: slice) -> np.ndarray:
+        return self._values[rows] if self._weights is None else self._values[rows] * self._weights[rows]
+
+
+def plus_plus(
+    data: Dataset, n_clusters: int, seed: int, *, n_local_trials: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Greedy k-means++ (Arthur and Vassilvitskii 2007): each centre is the best of several draws by squared distance.
+
+    Parameters
+    ----------
+    n_local_trials
+        Draws per centre; by default 2 + floor(log(n_clusters)), as scikit-learn.
+
+    Returns
+    -------
+    centers : ndarray (k, d) float64
+    indices : ndarray (k,) int64, the rows they are. When fewer rows than ``n_clusters`` are distinct, the rest repeat rows.
+    """
+    engine, stream = data.engine, purpose_stream(seed, "k-means++")
+    trials = n_local_trials or 2 + int(math.log(n_clusters))
+    chosen = np.empty(n_clusters, np.int64)
+    chosen[0] = _weighted_row(data, stream)
+    first = data.take(chosen[:1]).astype(np.float64)
+    frame = data.frame(first)
+    nearest = np.empty(data.n_rows)
+    for part in data.parts():
+        nearest[part.rows_slice] = engine.distances(part.rows, first, np.zeros(len(part.rows), np.int32), frame)
+    resident = next(data.parts()).rows if data.resident else None
+    sketch = engine.planner(resident, data.sample, n_clusters, frame, "auto").choose_for_seeding(trials)
+    draw = _Draw(engine, nearest, data.sample_weight)
+    for step in range(1, n_clusters):
+        if draw.total == 0:
+            # Every row of weight coincides with a centre.
+            chosen[step:] = chosen[0]
+            break
+        rows = np.array([draw.row(stream.below(draw.total, step * trials + t)) for t in range(trials)])
+        candidates = data.take(rows).astype(np.float64)
+        found = [
+            (part.start + closer[0], *closer[1:])
+            for part in data.parts()
+            if len((closer := engine.improvements(
+                part.rows, candidates, nearest[part.rows_slice], frame, sketch, part.start
+            ))[0])
+        ]  # fmt: skip
+        numbers, which, distances = (np.concatenate(column) for column in zip(*found, strict=True))
+        saved = draw.quanta(numbers, nearest[numbers]) - draw.quanta(numbers, distances)
+        gains = np.zeros(trials, np.int64)
+        np.add.at(gains, which, saved)
+        best = int(gains.argmax())
+        chosen[step] = rows[best]
+        mine = which == best
+        nearest[numbers[mine]] = distances[mine]
+        draw.refresh()
+    return data.take(chosen).astype(np.float64), chosen
+
+
+def parallel(
+    data: Dataset, n_clusters: int, seed: int, *, oversampling: float = 2.0, n_rounds: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """k-means|| (Bahmani et al. 2012): a few passes, each drawing about ``oversampling * n_clusters`` rows at once.
+
+    The rows drawn are weighted by the rows they are nearest to and reduced to ``n_clusters`` by k-means++ among themselves.
+    Returns as :func:`plus_plus`.
+    """
+    from gpuclust.sources import as_source
+
+    engine, stream = data.engine, purpose_stream(seed, "k-means||")
+    chosen = np.array([_weighted_row(data, stream)], dtype=np.int64)
+    new = data.take(chosen).astype(np.float64)
+    frame = data.frame(new)
+    nearest, owner = np.full(data.n_rows, np.inf), np.zeros(data.n_rows, np.int64)
+    for turn in range(n_rounds + 1):
+        prepared = engine.prepare_centers(new, frame)
+        for part in data.parts():
+            state = engine.new_assignment(len(part.rows))
+            engine.assign(part.rows, 0, prepared, state, None)
+            distances = engine.distances(part.rows, new, state.labels, frame)
+            rows = part.rows_slice
+            closer = distances < nearest[rows]
+            nearest[rows][closer] = distances[closer]
+            owner[rows][closer] = len(chosen) - len(new) + state.labels[closer]
+        draw = _Draw(engine, nearest, data.sample_weight)
+        if turn == n_rounds or draw.total == 0:
+            break
+        drawn = []
+        for start in range(0, data.n_rows, 1 << 20):
+            rows = np.arange(start, min(data.n_rows, start + (1 << 20)))
+            chance = draw.quanta(rows, nearest[rows]) * (oversampling * n_clusters / draw.total)
+            drawn.append(rows[stream.uniform(len(rows), (turn + 1) * data.n_rows + start) < chance])
+        picked = np.concatenate(drawn)
+        if not len(picked):
+            continue
+        new = data.take(picked).astype(np.float64)
+        chosen = np.concatenate([chosen, picked])
+    if len(chosen) <= n_clusters:
+        extra = plus_plus(data, n_clusters, seed)
+        return extra if len(chosen) < n_clusters else (data.take(chosen).astype(np.float64), chosen)
+    # Total weights in row order would depend on rounding; counts in quanta of the largest weight do not.
+    weights = np.zeros(len(chosen))
+    if data.sample_weight is None:
+        weights += np.bincount(owner, minlength=len(chosen))
+    else:
+        quanta = np.floor(data.sample_weight * (2.0**30 / data.sample_weight.max())).astype(np.int64)
+        totals = np.zeros(len(chosen), np.int64)
+        np.add.at(totals, owner, quanta)
+        weights += totals
+    candidates = Dataset(engine, as_source(data.take(chosen)), weights)
+    _, among = plus_plus(candidates, n_clusters, seed)
+    return data.take(chosen[among]).astype(np.float64), chosen[among]
+
+
+def random_rows(data: Dataset, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """``n_clusters`` different rows, by weight without replacement. Returns as :func:`plus_plus`."""
+    stream = purpose_stream(seed, "random rows")
+    if data.sample_weight is None:
+        best_keys, best_rows = np.empty(0, np.uint64), np.empty(0, np.int64)
+        for start in range(0, data.n_rows, 1 << 20):
+            count = min(1 << 20, data.n_rows - start)
+            keys = np.concatenate([best_keys, stream.integers(count, start)])
+            rows = np.concatenate([best_rows, np.arange(start, start + count)])
+            order = np.lexsort((rows, keys))[:n_clusters]
+            best_keys, best_rows = keys[order], rows[order]
+        chosen = best_rows
+    else:
+        values = np.ones(data.n_rows)
+        draw, picked = _Draw(data.engine, values, data.sample_weight), []
+        for step in range(n_clusters):
+            if draw.total == 0:
+                # Fewer rows with weight than clusters: the rest are taken in order.
+                spare = np.flatnonzero(values > 0)[: n_clusters - step]
+                picked += spare.tolist()
+                break
+            picked.append(draw.row(stream.below(draw.total, step)))
+            values[picked[-1]] = 0.0
+            draw.refresh()
+        chosen = np.array(picked, dtype=np.int64)
+    return data.take(chosen).astype(np.float64), chosen
+
+
+def _weighted_row(data: Dataset, stream: Stream) -> int:
+    """One row, by weight."""
+    if data.sample_weight is None:
+        return stream.below(data.n_rows, 0)
+    draw = _Draw(data.engine, np.ones(data.n_rows), data.sample_weight)
+    return draw.row(stream.below(draw.total, 0))
