@@ -83,7 +83,10 @@ def kmeans(
         str | None,
         typer.Option(help="k-means++, k-means||, random, or an .npy file of initial centres. [default: k-means++]"),
     ] = None,
-    n_init: Annotated[int | None, typer.Option(help="Runs from different seeds; the best is kept.")] = None,
+    n_init: Annotated[
+        int | None,
+        typer.Option(help="Runs from different seeds, the best is kept. [default: 1; several with --init random]"),
+    ] = None,
     max_iter: Annotated[int | None, typer.Option(help="Most iterations. [default: 300; 100 with --minibatch]")] = None,
     tol: Annotated[float | None, typer.Option(help="Relative tolerance. [default: 1e-4; 0 with --minibatch]")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,

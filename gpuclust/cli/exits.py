@@ -31,7 +31,9 @@ from typer.core import TyperGroup
 
 from gpuclust.errors import GpuclustError
 
-__all__ = ["Commands", "exit_code", "one_line", "signals_unwind"]
+__all__ = ["Commands", "exit_code", "one_line", "raise_received", "signals_unwind"]
+
+_received: BaseException | None = None  # what the last signal raised
 
 
 class Commands(TyperGroup):
@@ -93,14 +95,28 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def signals_unwind() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block like an exception, as Ctrl-C does, so that nothing partial stays behind."""
+    """Let Ctrl-C, SIGTERM and SIGHUP end the block with an exception, so that nothing partial stays behind.
+
+    A signal that the caller has chosen to ignore (``nohup``) stays ignored.
+    """
+    global _received
+    _received = None
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+        global _received
+        _received = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        raise _received
 
-    previous = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def raise_received() -> None:
+    """Raise a signal's exception again: one that arises inside a callback from C is printed there and lost."""
+    if _received is not None:
+        raise _received

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gpuclust.cli.exits import exit_code, one_line
+from gpuclust.cli.exits import exit_code, one_line, raise_received
 from gpuclust.jobs.events import Report
 
 __all__ = ["shown"]
@@ -21,28 +21,36 @@ def shown(*, as_json: bool, quiet: bool) -> Iterator[Report]:
     JSON lines go to stdout, one object per event, ``event`` first; an exception is reported as event ``error`` before
     it goes on to become the exit code and the line on stderr.
     """
-    if quiet:
-        yield _quiet
-    elif as_json or not sys.stdout.isatty():
-        try:
-            yield _json_line
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
-            code = exit_code(error)
-            if code is not None:
-                _json_line("error", error=type(error).__name__, message=one_line(error), exit_code=code)
-            raise
-    else:
-        with _bar() as report:
-            yield report
+    with _quiet() if quiet else _json_lines() if as_json or not sys.stdout.isatty() else _bar() as show:
+
+        def report(event: str, **fields: Any) -> None:
+            raise_received()
+            show(event, **fields)
+
+        yield report
 
 
-def _quiet(event: str, **fields: Any) -> None:
-    if event == "warning":
-        print(f"gpuclust: warning: {fields['message']}", file=sys.stderr)
+@contextmanager
+def _quiet() -> Iterator[Report]:
+    def report(event: str, **fields: Any) -> None:
+        if event == "warning":
+            print(f"gpuclust: warning: {fields['message']}", file=sys.stderr)
+
+    yield report
 
 
-def _json_line(event: str, **fields: Any) -> None:
-    print(json.dumps({"event": event, **fields}, ensure_ascii=False, allow_nan=False), flush=True)
+@contextmanager
+def _json_lines() -> Iterator[Report]:
+    def report(event: str, **fields: Any) -> None:
+        print(json.dumps({"event": event, **fields}, ensure_ascii=False, allow_nan=False), flush=True)
+
+    try:
+        yield report
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        code = exit_code(error)
+        if code is not None:
+            report("error", error=type(error).__name__, message=one_line(error), exit_code=code)
+        raise
 
 
 @contextmanager

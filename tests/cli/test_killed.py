@@ -10,6 +10,9 @@ import sys
 import numpy as np
 import pytest
 
+from gpuclust.cli.exits import raise_received, signals_unwind
+from gpuclust.cli.show import shown
+
 
 @pytest.fixture
 def running(tmp_path):
@@ -56,3 +59,26 @@ def test_stdout_closed_by_its_reader(running, tmp_path):
     assert running.wait(timeout=30) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
     assert "Traceback" not in running.stderr.read()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_a_callback_swallows_is_raised_at_the_next_event():
+    class Swallows:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    with signals_unwind():
+        lost = Swallows()
+        del lost
+        with pytest.raises(SystemExit), shown(as_json=False, quiet=True) as report:
+            report("iteration")
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_unwind():
+            signal.raise_signal(signal.SIGHUP)
+            raise_received()
+    finally:
+        signal.signal(signal.SIGHUP, before)
