@@ -165,7 +165,7 @@ def _print_tables(comparisons: list[Comparison], console: Console) -> None:
 
     found = Table(title="What gpuclust found", title_justify="left")
     against = Table(
-        title=f"Against scikit-learn: same initial centres, same iterations, median of {_ROUNDS} rounds",
+        title=f"Against scikit-learn: same start, same iterations, median of {_ROUNDS} rounds",
         title_justify="left",
     )
     for table, headings in (
