@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gpuclust import errors
+from gpuclust import KMeans, errors
 from gpuclust.cli import exits
 from gpuclust.cli.app import app
 from gpuclust.jobs import kmeans as job
@@ -216,6 +216,7 @@ def test_output_that_cannot_be_written(points, tmp_path, refused, output):
 
 def test_disk_full(points, tmp_path, refused):
     """A limit on the size of files stands for a full disk: the same errors from the same calls."""
+    KMeans(2, random_state=0).fit(points)  # compiled kernels are kept in files too, which is not what is tested here
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
