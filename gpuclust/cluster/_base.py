@@ -29,6 +29,12 @@ from gpuclust.validation import check_n_features, check_sample_weight
 
 __all__ = ["BaseKMeans", "FewerClustersWarning", "InvalidParameter"]
 
+_SEEDINGS: dict[str, Callable[[Dataset, int, int], tuple[np.ndarray, np.ndarray]]] = {
+    "k-means++": seeding.plus_plus,
+    "k-means||": seeding.parallel,
+    "random": seeding.random_rows,
+}
+
 
 class InvalidParameter(ParameterError, InvalidParameterError):
     """A constructor parameter breaks its rule: gpuclust's error and scikit-learn's in one."""
@@ -43,7 +49,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "init": [StrOptions({"k-means++", "k-means||", "random"}), callable, "array-like"],
+        "init": [StrOptions(set(_SEEDINGS)), callable, "array-like"],
         "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -226,14 +232,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         One integer is drawn from `random_state` per call for the seeded methods; a callable gets `random_state` itself.
         """
         if isinstance(self.init, str):
-            seed = draw_seed(random_state)
-            match str(self.init):
-                case "k-means++":
-                    centers, _ = seeding.plus_plus(data, self.n_clusters, seed)
-                case "k-means||":
-                    centers = seeding.parallel(data, self.n_clusters, seed)
-                case _:
-                    centers = seeding.random_rows(data, self.n_clusters, seed)
+            centers, _ = _SEEDINGS[self.init](data, self.n_clusters, draw_seed(random_state))
             return centers
         if callable(self.init):
             # A callable written for scikit-learn expects an array. Files stay on disk: it gets the Source to take from.
