@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuclust.algorithms.assignment import inertia
 from gpuclust.algorithms.dataset import Dataset, Part
-from gpuclust.engines.base import Assignment, Sums, Work
+from gpuclust.engines.base import Assignment, Sums
 from gpuclust.engines.canonical import Frame, exact_total
 
 __all__ = ["Callback", "LloydResult", "run"]
@@ -78,25 +78,24 @@ def run(
     sums = Sums.zeros(*centers.shape)
     planner = engine.planner(_resident_rows(data), data.sample, len(centers), frame, screen)
     tolerance = tol * data.variance(frame) if tol > 0 else 0.0
-    certify, movement, share = precision == "exact", None, 1.0
+    certify, movement = precision == "exact", None
     stable, converged, n_iter = False, False, 0
 
-    def assign(part: Part) -> Work:
-        return engine.assign(part.rows, part.start, prepared, state, movement, sketch=sketch, certify=certify)
+    def assign(part: Part) -> None:
+        engine.assign(part.rows, part.start, prepared, state, movement, sketch=sketch, certify=certify)
 
     while n_iter < max_iter and not converged:
-        sketch = planner.choose(centers, state.labels, movement.drifts, share) if movement else None
-        prepared, work, n_changed = engine.prepare_centers(centers, frame, movement), Work(), 0
+        sketch = planner.choose(centers, state.labels, movement.drifts) if movement else None
+        prepared, n_changed = engine.prepare_centers(centers, frame, movement), 0
         if not delta:
             sums = Sums.zeros(*centers.shape)
         for part in data.parts():
             rows = part.rows_slice
             before, after = state.previous[rows], state.labels[rows]
-            work += assign(part)
+            assign(part)
             n_changed += int(np.count_nonzero(before != after))
             engine.move_rows(part.rows, part.weights, before if delta else np.full_like(before, -1), after, frame, sums)
             before[:] = after
-        share = work.screened / data.n_rows / len(centers)
         n_moved = _relocate_empty(data, centers, state, sums, frame)
         updated = _centroids(data, sums, centers, frame, spherical)
         movement = engine.movement(centers, updated, frame)
@@ -109,7 +108,7 @@ def run(
         if callback is not None:
             callback(n_iter, n_changed, shift / frame.scale / frame.scale)
     if not stable:
-        sketch = planner.choose(centers, state.labels, movement.drifts, share) if movement else None
+        sketch = planner.choose(centers, state.labels, movement.drifts) if movement else None
         prepared = engine.prepare_centers(centers, frame, movement)
         for part in data.parts():
             assign(part)

@@ -112,7 +112,7 @@ class Engine(ABC):
     def planner(self, rows: Any | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> Any:
         """What decides whether ``assign`` and ``improvements`` get a sketch.
 
-        ``planner.choose(centers, labels, drifts, share)`` before an assignment, ``planner.choose_for_seeding(n_candidates)``.
+        ``planner.choose(centers, labels, drifts)`` before an assignment, ``planner.choose_for_seeding(n_candidates)``.
         ``rows`` are all the rows where they are resident, else None; ``mode`` is "auto", "full" or "sketch".
         """
 

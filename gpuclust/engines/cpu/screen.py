@@ -28,8 +28,8 @@ def plan_rows(  # type: ignore[no-untyped-def]
 
     ``grown`` (k,) is the movement of each centre, ``drifts`` (k + 1,) the same in falling order, then 0. The centres that moved
     less than the gap between a row's bounds cannot have overtaken its own: ``panels[i]`` is how many leading panels the row
-    ``kept[i]`` still needs. With ``tighten`` the upper bound is first replaced by the canonical distance. The list is sorted by
-    falling need, so that the rows of a tile need about the same. Returns its length.
+    ``kept[i]`` still needs. With ``tighten`` the upper bound is first replaced by the canonical distance; without, a row needs
+    all panels or none. The list is sorted by falling need, so that the rows of a tile need about the same. Returns its length.
     """
     n_centers = grown.size
     n_panels = (n_centers + per_panel - 1) // per_panel
@@ -49,6 +49,9 @@ def plan_rows(  # type: ignore[no-untyped-def]
             else:
                 first = middle + 1
         upper[i] = high
+        # Short scans are not worth cutting: all or none.
+        if first > 0 and not tighten:
+            first = n_centers
         # More than half of the centres: take all, which renews the lower bound.
         need = n_panels if 2 * first > n_centers else (first + per_panel - 1) // per_panel
         if need == 0:
@@ -146,35 +149,29 @@ def settle(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sketch_limits(  # type: ignore[no-untyped-def]
-    data, kept, centers, scale, squares, margin, error, floor, labels, distances, reach, limits
-):
-    """Canonical distance of each kept row to its present centre, and the score of any centre that is to be looked at.
+def sketch_limits(kept, squares, upper, margin, error, floor, reach, limits):  # type: ignore[no-untyped-def]
+    """The score of any centre that a kept row has to look at: those within ``reach[i]``, its upper bound plus ``margin``.
 
-    These are the centres within ``reach[i]``, the present distance plus ``margin``: what lies beyond becomes the row's lower
-    bound. ``squares`` (m,) float32 holds |t|**2 of every row of the block.
+    What lies beyond becomes the row's lower bound. ``squares`` (m,) float32 holds |t|**2 of every row of the block.
     """
     for i in range(kept.size):
-        row = kept[i]
-        own = squared_distance(data, row, centers, labels[row], scale)
-        norm = np.float64(squares[row])
-        within = math.sqrt(own) * _GROW + margin
+        norm = np.float64(squares[kept[i]])
+        within = np.float64(upper[kept[i]]) * _GROW + margin
         limit = 0.5 * (norm * _SHRINK - within * within * _GROW) - error * norm * _GROW - 2.0 * floor
-        distances[i] = own
         reach[i] = within
         limits[i] = limit - abs(limit) * OUTWARD
 
 
 @kernel
 def decide(  # type: ignore[no-untyped-def]
-    data, centers, scale, kept, needs, screen_rows, origin, screen_scale, panels, order, drifts, shape, limits,
-    distances, reach, labels, upper, lower,
+    data, centers, scale, kept, needs, screen_rows, origin, screen_scale, panels, order, drifts, shape, limits, reach,
+    labelled, labels, upper, lower,
 ):  # fmt: skip
     """Give each row the centre of least canonical distance among those whose score reaches its limit.
 
-    ``screen_rows`` is what the panels score: the data at full width, or the sketch. Where ``distances[i]`` is finite it belongs
-    to the row's present label, which then competes too. ``reach[i]`` is a distance within which no centre is missed (0: not
-    known). Returns the number of canonical distances computed.
+    ``screen_rows`` is what the panels score: the data at full width, or the sketch. Where the rows are ``labelled`` the present
+    label competes too, and a row with no other candidate keeps it and its upper bound. ``reach[i]`` is a distance within which no
+    centre is missed (0: not known). Returns the number of canonical distances computed.
     """
     rows, per_panel, lanes = shape
     n_centers = order.size
@@ -183,6 +180,7 @@ def decide(  # type: ignore[no-untyped-def]
     tile = np.empty(((width + lanes - 1) // lanes * lanes) * rows, panels.dtype)
     threshold = np.empty(rows, panels.dtype)
     masks = np.empty(per_panel, np.uint64)
+    least = np.empty(rows)
     second = np.empty(rows)
     computed = 0
     for at in range(0, kept.size, rows):
@@ -190,6 +188,7 @@ def decide(  # type: ignore[no-untyped-def]
         pack_rows(screen_rows, kept[at:], count, origin, screen_scale, tile)
         for i in range(rows):
             threshold[i] = limits[at + min(i, count - 1)]
+            least[i] = np.inf
             second[i] = np.inf
         live = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - count)
         n_panels = np.int64(needs[at])
@@ -204,25 +203,29 @@ def decide(  # type: ignore[no-untyped-def]
                 while word != 0:
                     i = trailing_zeros(word)
                     word &= word - np.uint64(1)
-                    row, slot = kept[at + i], at + i
-                    own, least = labels[row], distances[slot]
-                    known = least < np.inf
-                    if known and own == center:
-                        continue
+                    row = kept[at + i]
+                    own = labels[row]
+                    if labelled:
+                        if own == center:
+                            continue
+                        if least[i] == np.inf:
+                            least[i] = squared_distance(data, row, centers, own, scale)
+                            computed += 1
                     distance = squared_distance(data, row, centers, center, scale)
                     computed += 1
-                    if not known or distance < least or (distance == least and center < own):
-                        second[i] = min(second[i], least)
-                        distances[slot] = distance
+                    if distance < least[i] or (distance == least[i] and center < own):
+                        second[i] = min(second[i], least[i])
+                        least[i] = distance
                         labels[row] = center
                     else:
                         second[i] = min(second[i], distance)
         for i in range(count):
-            row, slot = kept[at + i], at + i
-            low = min(reach[slot], math.sqrt(second[i]))
+            row = kept[at + i]
+            low = min(reach[at + i], math.sqrt(second[i]))
             if screened < n_centers:
                 low = min(low, np.float64(lower[row]) - drifts[screened])
-            upper[row] = np.float32(math.sqrt(distances[slot]) * _GROW)
+            if least[i] < np.inf:
+                upper[row] = np.float32(math.sqrt(least[i]) * _GROW)
             lower[row] = np.float32(max(low, 0.0) * _SHRINK)
     return computed
 

@@ -6,9 +6,12 @@ factorisation and the decision from a sample.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from gpuclust.engines.canonical import SKETCH_SLACK, Frame
 from gpuclust.engines.cpu.threads import run_blocks
@@ -23,9 +26,27 @@ PER_DISTANCE, PER_DISTANCE_FEATURE = 12.0, 0.25
 PER_PACKED = 0.3
 # A sketch has to promise this share of the full screen's cost before it is used, and a pass this many nanoseconds before asking.
 WORTH_SKETCHING, WORTH_PLANNING = 0.8, 2e7
-# Margins tried: the last movement of the centre of rank k / part. The widest is taken that costs at most MARGIN_COST of the gain.
-MARGIN_PARTS, MARGIN_COST = (64, 16, 8, 4, 2), 0.25
-SAMPLED_ROWS = 256
+# Margins tried: the last movement of the centre of rank k / part.
+MARGIN_PARTS = (256, 64, 32, 16, 8, 4, 2)
+SAMPLED_ROWS = 96
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _one_blas_thread(function: Function) -> Function:
+    # The products here are too small for several threads, and BLAS threads that wait keep cores busy.
+    @wraps(function)
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        with _blas().limit(limits=1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return limited  # type: ignore[return-value]
 
 
 def principal_directions(sample: np.ndarray, n_directions: int) -> np.ndarray:
@@ -93,12 +114,14 @@ class SketchUse(NamedTuple):
 class SketchPlanner:
     """Chooses, before each assignment, between the full screen and a sketch, by the cost of a sample of rows."""
 
+    @_one_blas_thread
     def __init__(self, rows: np.ndarray | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> None:
         self._rows, self._frame, self._mode = rows, frame, mode
         n, d = (0 if rows is None else len(rows)), sample.shape[1]
         self._widths = [q for q in WIDTHS if 2 * q < d]
         worth_asking = mode == "sketch" or n * n_clusters * d * PER_MULTIPLY_ADD > WORTH_PLANNING
         self._possible = mode != "full" and rows is not None and bool(self._widths) and worth_asking
+        self._wait, self._asked = 0, 0
         if self._possible:
             self._sample = self._scaled(sample)
             self._basis = principal_directions(self._sample - self._sample.mean(0), self._widths[-1])
@@ -107,38 +130,46 @@ class SketchPlanner:
             self._probe = self._scaled(rows[chosen])  # type: ignore[index]
         self._sketch: Sketch | None = None
 
-    def choose(self, centers: np.ndarray, labels: np.ndarray, drifts: np.ndarray, share: float) -> SketchUse | None:
+    @_one_blas_thread
+    def choose(self, centers: np.ndarray, labels: np.ndarray, drifts: np.ndarray) -> SketchUse | None:
         """The sketch to use with ``centers`` (k, d) and present ``labels`` (n,), or None for the full screen.
 
-        ``drifts`` (k + 1,) are the last movements of the centres in falling order; ``share`` is the share of all pairs that the
-        last assignment had to screen.
+        ``drifts`` (k + 1,) are the last movements of the centres in falling order. The cost of each way is that of an iteration
+        in the long run, if the centres went on moving like this: a row looks at the centres that move more than the gap between
+        its bounds, and the gap is at most the margin where the sketch has looked no further.
         """
-        if not self._possible:
+        # Twice as long a pause after every no: a screen that does not pay now seldom pays soon.
+        self._asked += 1
+        if not self._possible or self._asked <= self._wait:
             return None
         k, d = centers.shape
         scaled = self._scaled(centers)
-        own = np.sqrt(np.square(self._probe - scaled[labels[self._probe_numbers]]).sum(1))
-        widths = self._widths if self._sketch is None else [self._sketch.basis.shape[1]]
-        # Looking further than a row's own centre costs distances now and spares most of the next screen: as far as the cost
-        # allows.
-        margins = [float(drifts[min(k, -(-k // part))]) for part in MARGIN_PARTS] + [0.0]
-        costs = {}
-        for q in widths:
-            screen = share * k * ((q + 1) * PER_MULTIPLY_ADD + PER_SCORE)
+        distances = np.sqrt(np.maximum(self._least_squares(d, self._probe, scaled), 0.0))
+        own = np.take_along_axis(distances, labels[self._probe_numbers][:, None].astype(np.int64), axis=1)
+        gaps = np.partition(distances, 1, axis=1)[:, 1] - own[:, 0]
+        margins = [float(drifts[min(k, -(-k // part))]) for part in MARGIN_PARTS]
+        distance = PER_DISTANCE + PER_DISTANCE_FEATURE * d
+
+        def share(margin: float) -> float:
+            needed = np.searchsorted(-drifts[:-1], -np.minimum(gaps, margin), side="right") / k
+            return float(np.where(needed > 0.5, 1.0, needed).mean())
+
+        costs: dict[tuple[int, float], float] = {}
+        for q in self._widths if self._sketch is None else [self._sketch.basis.shape[1]]:
             least = self._least_squares(q, self._probe, scaled)
             for margin in margins:
-                within = float((least <= np.square(own + margin)[:, None]).sum()) / len(own)
-                cost = screen + (share * within + 1.0) * (PER_DISTANCE + PER_DISTANCE_FEATURE * d)
-                costs[q, margin] = cost
-        full = share * k * (d * PER_MULTIPLY_ADD + PER_SCORE) + PER_DISTANCE_FEATURE * d
-        width, _ = min(costs, key=lambda pair: costs[pair])
-        cheapest = min(cost for (q, _), cost in costs.items() if q == width)
-        if self._mode == "auto" and cheapest > WORTH_SKETCHING * full:
+                within = float((least <= np.square(own + margin)).sum()) / len(own)
+                screened = share(margin)
+                screen = k * ((q + 1) * PER_MULTIPLY_ADD + PER_SCORE) + within * distance
+                costs[q, margin] = screened * screen + distance
+        full = share(np.inf) * k * (d * PER_MULTIPLY_ADD + PER_SCORE) + distance
+        width, margin = min(costs, key=lambda pair: costs[pair])
+        if self._mode == "auto" and costs[width, margin] > WORTH_SKETCHING * full:
+            self._wait = 2 * self._asked
             return None
-        # MARGIN_PARTS falls from wide to narrow.
-        margin = next(m for m in margins if costs[width, m] <= cheapest + MARGIN_COST * (full - min(full, cheapest)))
         return SketchUse(self._made(width), margin)
 
+    @_one_blas_thread
     def choose_for_seeding(self, n_candidates: int) -> Sketch | None:
         """The sketch with which to compare rows with ``n_candidates`` at a time while seeding, or None."""
         if not self._possible:
