@@ -7,6 +7,7 @@ cannot depend on how numba splits a loop. No fast-math anywhere: the canonical d
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -82,6 +83,11 @@ class _KernelCacheImpl(CompileResultCacheImpl):
 
 class _KernelCache(FunctionCache):
     _impl_class = _KernelCacheImpl
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        # A cache that cannot be written (full disk, file limit) costs the next process some seconds; it is no reason to fail.
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -27,8 +27,10 @@ PER_PACKED = 0.3
 # A sketch has to promise this share of the full screen's cost before it is used, and a pass this many nanoseconds before asking.
 WORTH_SKETCHING, WORTH_PLANNING = 0.8, 2e7
 # Margins tried: the last movement of the centre of rank k / part.
-MARGIN_PARTS = (256, 64, 32, 16, 8, 4, 2)
+MARGIN_PARTS = (128, 32, 16, 8, 4, 2)
 SAMPLED_ROWS = 96
+# Iterations for which a plan that uses the sketch is kept.
+KEPT_PLANS = 3
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -122,6 +124,7 @@ class SketchPlanner:
         worth_asking = mode == "sketch" or n * n_clusters * d * PER_MULTIPLY_ADD > WORTH_PLANNING
         self._possible = mode != "full" and rows is not None and bool(self._widths) and worth_asking
         self._wait, self._asked = 0, 0
+        self._rank: int | None = None
         if self._possible:
             self._sample = self._scaled(sample)
             self._basis = principal_directions(self._sample - self._sample.mean(0), self._widths[-1])
@@ -138,36 +141,39 @@ class SketchPlanner:
         in the long run, if the centres went on moving like this: a row looks at the centres that move more than the gap between
         its bounds, and the gap is at most the margin where the sketch has looked no further.
         """
-        # Twice as long a pause after every no: a screen that does not pay now seldom pays soon.
         self._asked += 1
         if not self._possible or self._asked <= self._wait:
-            return None
+            return None if self._rank is None else SketchUse(self._made(0), float(drifts[self._rank]))
         k, d = centers.shape
         scaled = self._scaled(centers)
         distances = np.sqrt(np.maximum(self._least_squares(d, self._probe, scaled), 0.0))
         own = np.take_along_axis(distances, labels[self._probe_numbers][:, None].astype(np.int64), axis=1)
         gaps = np.partition(distances, 1, axis=1)[:, 1] - own[:, 0]
-        margins = [float(drifts[min(k, -(-k // part))]) for part in MARGIN_PARTS]
+        ranks = [-(-k // part) for part in MARGIN_PARTS]
         distance = PER_DISTANCE + PER_DISTANCE_FEATURE * d
 
         def share(margin: float) -> float:
             needed = np.searchsorted(-drifts[:-1], -np.minimum(gaps, margin), side="right") / k
             return float(np.where(needed > 0.5, 1.0, needed).mean())
 
-        costs: dict[tuple[int, float], float] = {}
+        costs: dict[tuple[int, int], float] = {}
         for q in self._widths if self._sketch is None else [self._sketch.basis.shape[1]]:
             least = self._least_squares(q, self._probe, scaled)
-            for margin in margins:
+            for rank in ranks:
+                margin = float(drifts[rank])
                 within = float((least <= np.square(own + margin)).sum()) / len(own)
                 screened = share(margin)
                 screen = k * ((q + 1) * PER_MULTIPLY_ADD + PER_SCORE) + within * distance
-                costs[q, margin] = screened * screen + distance
+                costs[q, rank] = screened * screen + distance
         full = share(np.inf) * k * (d * PER_MULTIPLY_ADD + PER_SCORE) + distance
-        width, margin = min(costs, key=lambda pair: costs[pair])
-        if self._mode == "auto" and costs[width, margin] > WORTH_SKETCHING * full:
+        width, self._rank = min(costs, key=lambda pair: costs[pair])
+        if self._mode == "auto" and costs[width, self._rank] > WORTH_SKETCHING * full:
+            self._rank = None
+            # Twice as long a pause after every no: a screen that does not pay now seldom pays soon.
             self._wait = 2 * self._asked
             return None
-        return SketchUse(self._made(width), margin)
+        self._wait = self._asked + KEPT_PLANS
+        return SketchUse(self._made(width), float(drifts[self._rank]))
 
     @_one_blas_thread
     def choose_for_seeding(self, n_candidates: int) -> Sketch | None:
@@ -192,6 +198,7 @@ class SketchPlanner:
         return (rows.astype(np.float64) - self._frame.origin) * self._frame.scale
 
     def _made(self, width: int) -> Sketch:
+        """The sketch, which is built once, of ``width`` directions."""
         if self._sketch is None:
             assert self._rows is not None
             self._sketch = Sketch(np.ascontiguousarray(self._basis[:, :width]), len(self._rows))
