@@ -19,11 +19,11 @@ import numpy as np
 
 from gpuclust.algorithms.dataset import Dataset, Part
 from gpuclust.algorithms.random import Stream, purpose_stream
+from gpuclust.algorithms.sampling import distinct, draw
 from gpuclust.engines.base import Engine, Sums
 from gpuclust.engines.canonical import Frame, exact_total, make_frame
-from gpuclust.sources import as_source
 
-__all__ = ["Batch", "Monitor", "State", "run", "sample", "step"]
+__all__ = ["Batch", "Monitor", "State", "run", "step"]
 
 
 @dataclass
@@ -155,7 +155,7 @@ def run(
     watched = callback is not None or tol > 0
     for number in range(1, n_steps + 1):
         before = state.centers
-        indices = _draw(draws, data.n_rows, cumulative, batch_size, start=(number - 1) * batch_size)
+        indices = draw(draws, data.n_rows, cumulative, batch_size, start=(number - 1) * batch_size)
         batch = Batch.drawn(data, before, indices)
         inertia = step(
             batch, state, seed, reassignment_ratio=reassignment_ratio, spherical=spherical, precision=precision
@@ -201,48 +201,6 @@ class Monitor:
         return None
 
 
-def sample(data: Dataset, size: int, seed: int, purpose: str, *, at_least: int = 1) -> Dataset:
-    """A dataset of ``size`` distinct rows, in memory, in order of row: a function of (seed, purpose).
-
-    Rows without weight are left out as long as ``at_least`` others remain.
-    """
-    numbers = None
-    if data.sample_weight is not None:
-        positive = np.flatnonzero(data.sample_weight > 0)
-        numbers = positive if len(positive) >= at_least else None
-    available = data.n_rows if numbers is None else len(numbers)
-    chosen = np.sort(_distinct(purpose_stream(seed, purpose), available, min(size, available)))
-    indices = chosen if numbers is None else numbers[chosen]
-    weights = None if data.sample_weight is None else data.sample_weight[indices]
-    if weights is not None and not weights.any():
-        weights = None
-    return Dataset(data.engine, as_source(data.take(indices)), weights)
-
-
-def _draw(stream: Stream, n_rows: int, cumulative: np.ndarray | None, count: int, start: int) -> np.ndarray:
-    """Row numbers drawn with replacement, uniformly or by their cumulative weights."""
-    uniform = stream.uniform(count, start)
-    if cumulative is None:
-        return np.minimum((uniform * n_rows).astype(np.int64), n_rows - 1)
-    # The first row whose cumulative weight exceeds the draw: never a row without weight.
-    last = int(np.searchsorted(cumulative, cumulative[-1]))
-    return np.minimum(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"), last)
-
-
-def _distinct(stream: Stream, n: int, size: int) -> np.ndarray:
-    """``size`` distinct numbers below ``n``, in random order, with memory of O(size)."""
-    if 4 * size >= n:
-        return np.argsort(stream.integers(n), kind="stable")[:size]
-    found, start = np.empty(0, np.int64), 0
-    while len(found) < size:
-        drawn = _draw(stream, n, None, 2 * size, start)
-        start += 2 * size
-        candidates = np.concatenate([found, drawn])
-        _, first = np.unique(candidates, return_index=True)
-        found = candidates[np.sort(first)]
-    return found[:size]
-
-
 def _reassign(batch: Batch, centers: np.ndarray, counts: np.ndarray, ratio: float, stream: Stream) -> None:
     """Move centres that saw less than ``ratio`` of what the most seen one saw to random rows of the batch, in place."""
     rare = counts < ratio * counts.max()
@@ -251,7 +209,7 @@ def _reassign(batch: Batch, centers: np.ndarray, counts: np.ndarray, ratio: floa
     if rare.sum() > most:
         rare[np.argsort(counts, kind="stable")[most:]] = False
     if rare.any():
-        centers[rare] = batch.take(_distinct(stream, batch.n_rows, int(rare.sum())))
+        centers[rare] = batch.take(distinct(stream, batch.n_rows, int(rare.sum())))
         # As scikit-learn: a count that is small, but not so small that the centre is moved again at once.
         counts[rare] = counts[~rare].min()
 

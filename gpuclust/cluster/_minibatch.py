@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from gpuclust.algorithms import assignment, minibatch
+from gpuclust.algorithms import assignment, minibatch, sampling
 from gpuclust.algorithms.dataset import Dataset
-from gpuclust.cluster._base import BaseKMeans, draw_seed
+from gpuclust.cluster._base import BaseKMeans
+from gpuclust.cluster._initial import draw_seed
 
 __all__ = ["MiniBatchKMeans"]
 
@@ -259,7 +260,7 @@ default="k-means++"
         self._n_init = self._resolve_n_init(several=3)
 
     def _initial_rows(self, data: Dataset, trial: int) -> Dataset:
-        return minibatch.sample(data, self._init_size, self._seed, f"rows of init {trial}", at_least=self.n_clusters)
+        return sampling.sample(data, self._init_size, self._seed, f"rows of init {trial}", at_least=self.n_clusters)
 
     def _best_initial_centers(self, X: Any, data: Dataset, random_state: np.random.RandomState) -> np.ndarray:
         """Return the best of `n_init` initialisations, each on random rows, by the inertia of further random rows."""

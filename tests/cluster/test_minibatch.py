@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpuclust import KMeans, MiniBatchKMeans
-from gpuclust.algorithms import minibatch
+from gpuclust.algorithms import sampling
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.algorithms.random import purpose_stream
 from gpuclust.engines import get_engine
@@ -169,7 +169,7 @@ def test_partial_fit_does_not_depend_on_chunks(blobs):
 def test_sampled_rows_are_distinct_and_deterministic(size):
     X = np.arange(1000.0)[:, None]
     data = Dataset(get_engine("cpu"), as_source(X))
-    first, again, other = (minibatch.sample(data, size, 1, purpose) for purpose in ("a", "a", "b"))
+    first, again, other = (sampling.sample(data, size, 1, purpose) for purpose in ("a", "a", "b"))
     rows = first.take(np.arange(size))[:, 0]
     assert len(np.unique(rows)) == size
     np.testing.assert_array_equal(rows, again.take(np.arange(size))[:, 0])
@@ -179,7 +179,7 @@ def test_sampled_rows_are_distinct_and_deterministic(size):
 def test_draws_follow_the_weights():
     stream = purpose_stream(0, "test")
     weights = np.array([0.0, 1.0, 0.0, 3.0, 0.0])
-    drawn = minibatch._draw(stream, 5, np.cumsum(weights), 40_000, start=0)
+    drawn = sampling.draw(stream, 5, np.cumsum(weights), 40_000, start=0)
     counts = np.bincount(drawn, minlength=5)
     assert counts[[0, 2, 4]].sum() == 0
     assert counts[3] / counts[1] == pytest.approx(3, rel=0.05)
@@ -187,8 +187,8 @@ def test_draws_follow_the_weights():
 
 def test_draws_reach_beyond_32_bits():
     stream = purpose_stream(0, "test")
-    drawn = minibatch._draw(stream, 2**40, None, 1000, start=2**33)
+    drawn = sampling.draw(stream, 2**40, None, 1000, start=2**33)
     assert drawn.dtype == np.int64
     assert 2**39 < drawn.max() < 2**40
-    np.testing.assert_array_equal(drawn[10:], minibatch._draw(stream, 2**40, None, 990, start=2**33 + 10))
-    assert len(np.unique(minibatch._distinct(stream, 2**40, 1000))) == 1000
+    np.testing.assert_array_equal(drawn[10:], sampling.draw(stream, 2**40, None, 990, start=2**33 + 10))
+    assert len(np.unique(sampling.distinct(stream, 2**40, 1000))) == 1000
