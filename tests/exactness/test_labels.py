@@ -10,6 +10,8 @@ from gpuclust.algorithms.dataset import Dataset
 from gpuclust.sources import as_source
 from tests import datasets, reference
 
+pytestmark = pytest.mark.filterwarnings("error")  # nothing overflows or vanishes on the way
+
 
 def _dataset(engine, X, weights=None, chunk_rows=None):
     return Dataset(engine, as_source(X, chunk_rows=chunk_rows), weights)

@@ -55,7 +55,8 @@ class CpuCenters:
 
     def __init__(self, values: np.ndarray, frame: Frame, movement: Movement | None) -> None:
         # In the narrower dtype where that holds them: half the traffic of the canonical distances.
-        narrow = values.astype(np.float32)
+        with np.errstate(over="ignore"):
+            narrow = values.astype(np.float32)
         self.values = narrow if np.array_equal(narrow, values) else np.ascontiguousarray(values, dtype=np.float64)
         self.frame = frame
         k = len(values)
