@@ -12,8 +12,10 @@ import numpy as np
 from gpuclust.errors import DataError, DataTypeError, FileFormatError
 from gpuclust.sources.arrays import ArraySource, Rows
 from gpuclust.sources.base import Source
+from gpuclust.sources.chunking import RESIDENT_BYTES
 from gpuclust.sources.dtypes import object_to_float64
 from gpuclust.sources.files import InputFile
+from gpuclust.sources.loaded import LoadedSource
 from gpuclust.sources.npy import npy_source
 from gpuclust.sources.parquet import ParquetSource
 from gpuclust.sources.regroup import RegroupedSource
@@ -51,9 +53,11 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
         it is (regrouped if ``chunk_rows`` is given).
     max_memory : int or str, optional
         Bytes, or e.g. ``"512MB"``. A chunk takes at most an eighth of it. Without it, a chunk of a file or of a large
-        array that needs widening takes about 64 MiB. Always at least one row.
+        array that needs widening takes about 64 MiB. Always at least one row. A file of which all rows take no more than
+        an eighth (without it: 1 GiB) is read once and kept.
     chunk_rows : int, optional
-        Rows of a chunk, >= 1; overrides ``max_memory``. An array in memory is then chunked too, and not resident.
+        Rows of a chunk, >= 1; overrides ``max_memory``. An array in memory or a small file is then chunked too, and not
+        resident.
     name : str
         The parameter's name, for messages.
 
@@ -100,7 +104,11 @@ def _file_source(path: Path, max_memory: int | None, chunk_rows: int | None) -> 
         raise FileFormatError(
             f"{path} has the suffix {path.suffix!r}, which is not one of those supported: {supported}."
         )
-    return make(file, max_memory=max_memory, chunk_rows=chunk_rows)
+    source = make(file, max_memory=max_memory, chunk_rows=chunk_rows)
+    limit = RESIDENT_BYTES if max_memory is None else max_memory // 8
+    if chunk_rows is None and source.n_rows * source.n_features * source.dtype.itemsize <= limit:
+        return LoadedSource(source)
+    return source
 
 
 def _rows(X: Any, name: str) -> tuple[Rows, str, list[str] | None]:

@@ -225,7 +225,7 @@ def test_a_file_that_changes_between_or_during_passes(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"it had 160 bytes and now has 152"):
         read(source)
 
-    source = as_source(path)
+    source = as_source(path, chunk_rows=2)
     chunks = source.chunks()
     next(chunks)
     os.utime(path, ns=(2, 2))
@@ -236,6 +236,19 @@ def test_a_file_that_changes_between_or_during_passes(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileFormatError, match="cannot be read: No such file"):
         read(source)
+
+
+def test_a_small_file_is_read_once_and_kept(tmp_path: Path) -> None:
+    path = _npy(tmp_path / "a.npy", FOUR)
+    source = as_source(path)
+    assert source.resident
+    first = next(source.chunks()).rows
+    path.unlink()
+    assert next(source.chunks()).rows is not None
+    np.testing.assert_array_equal(source.take(np.array([1, 3])), FOUR[[1, 3]])
+    np.testing.assert_array_equal(first, FOUR)
+    assert not as_source(_npy(path, FOUR), max_memory=8).resident
+    assert not as_source(path, chunk_rows=4).resident
 
 
 def test_a_read_past_the_end_is_told(tmp_path: Path) -> None:

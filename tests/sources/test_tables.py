@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from gpuclust.errors import DataError, DataTypeError, FileFormatError, MissingDependencyError
 from gpuclust.sources import arrays as arrays_module
+from gpuclust.sources import dispatch as dispatch_module
 from gpuclust.sources import as_source
 from tests.sources.helpers import assert_same_bits, check_rows, read
 
@@ -55,11 +56,12 @@ def test_mixed_columns(tmp_path: Path, chunk_rows: int | None) -> None:
         source = as_source(table, chunk_rows=chunk_rows)
         assert source.feature_names == ["a", "b", "c"], kind
         check_rows(source, EXPECTED)
-        assert source.resident == (chunk_rows is None and kind != "parquet")
+        assert source.resident == (chunk_rows is None)
 
 
 def test_large_tables_are_widened_chunk_by_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays_module, "RESIDENT_BYTES", 1)
+    monkeypatch.setattr(dispatch_module, "RESIDENT_BYTES", 1)
     tables = _tables(tmp_path)
     del tables["pandas object"]  # converted once, whatever its size
     for table in tables.values():
@@ -141,7 +143,7 @@ def test_parquet_round_trip(
 
 def test_take_decodes_only_the_row_groups_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet.write_table(pyarrow.table({"a": np.arange(100.0)}), tmp_path / "a.parquet", row_group_size=10)
-    source = as_source(tmp_path / "a.parquet")
+    source = as_source(tmp_path / "a.parquet", chunk_rows=100)
     decoded = []
     original = parquet.ParquetFile.iter_batches
 
