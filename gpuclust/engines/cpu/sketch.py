@@ -24,7 +24,8 @@ PER_MULTIPLY_ADD = 0.01
 PER_SCORE = 0.03
 PER_DISTANCE, PER_DISTANCE_FEATURE = 12.0, 0.25
 PER_PACKED = 0.3
-# A sketch has to promise this share of the full screen's cost before it is used, and a pass this many nanoseconds before asking.
+# A sketch has to promise this share of the full screen's cost before it is used, and a pass this many nanoseconds
+# before asking.
 WORTH_SKETCHING, WORTH_PLANNING = 0.8, 2e7
 # Margins tried: the last movement of the centre of rank k / part.
 MARGIN_PARTS = (128, 32, 16, 8, 4, 2)
@@ -122,7 +123,9 @@ class SketchPlanner:
         n, d = (0 if rows is None else len(rows)), sample.shape[1]
         self._widths = [q for q in WIDTHS if 2 * q < d]
         worth_asking = mode == "sketch" or n * n_clusters * d * PER_MULTIPLY_ADD > WORTH_PLANNING
-        self._possible = mode != "full" and rows is not None and bool(self._widths) and worth_asking
+        self._possible = (
+            mode != "full" and rows is not None and n_clusters > 1 and bool(self._widths) and worth_asking
+        )
         self._wait, self._asked = 0, 0
         self._rank: int | None = None
         if self._possible:
@@ -137,9 +140,9 @@ class SketchPlanner:
     def choose(self, centers: np.ndarray, labels: np.ndarray, drifts: np.ndarray) -> SketchUse | None:
         """The sketch to use with ``centers`` (k, d) and present ``labels`` (n,), or None for the full screen.
 
-        ``drifts`` (k + 1,) are the last movements of the centres in falling order. The cost of each way is that of an iteration
-        in the long run, if the centres went on moving like this: a row looks at the centres that move more than the gap between
-        its bounds, and the gap is at most the margin where the sketch has looked no further.
+        ``drifts`` (k + 1,) are the last movements of the centres in falling order. The cost of each way is that of an
+        iteration in the long run, if the centres went on moving like this: a row looks at the centres that move more
+        than the gap between its bounds, and the gap is at most the margin where the sketch has looked no further.
         """
         self._asked += 1
         if not self._possible or self._asked <= self._wait:
