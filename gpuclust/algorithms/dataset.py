@@ -101,7 +101,7 @@ class Dataset:
         return make_frame(self._origin, self.column_max, float(np.abs(centers).max()), self.n_rows, self._max_weight)
 
     def variance(self, frame: Frame) -> float:
-        """Mean over the columns of their variance (weights aside), scaled by ``frame``: the unit of scikit-learn's ``tol``."""
+        """Mean over the columns of their variance (weights aside), scaled by ``frame``: the unit of ``tol``."""
         variance, scale = self._variance
         return variance * (frame.scale / scale) ** 2
 
@@ -134,7 +134,9 @@ class Dataset:
             return np.arange(self.n_rows, dtype=np.int64)
         edges = np.array([i * self.n_rows // n_sampled for i in range(n_sampled + 1)], dtype=np.int64)
         stride = np.diff(edges)
-        return edges[:-1] + (purpose_stream(0, "strata").integers(n_sampled) % stride.astype(np.uint64)).astype(np.int64)
+        return edges[:-1] + (purpose_stream(0, "strata").integers(n_sampled) % stride.astype(np.uint64)).astype(
+            np.int64
+        )
 
     def _survey(self) -> np.ndarray:
         column_max = np.zeros(self.n_features)
@@ -143,13 +145,16 @@ class Dataset:
             if bad is not None:
                 row, column = bad
                 value = part.rows[row, column]
-                kind = "NaN" if value != value else "infinity or a value too large"  # noqa: PLR0124
+                kind = "NaN" if value != value else "infinity or a value too large"
                 raise DataError(
-                    f"Input X contains {kind}: first at row {part.start + row}, column {column} of {self.source.description}."
+                    f"Input X contains {kind}: first at row {part.start + row}, column {column} of "
+                    f"{self.source.description}."
                     " Every value must be finite; drop or impute such rows first."
                 )
         if column_max.max() > LARGEST:
-            raise DataError(f"X has an absolute value of {column_max.max():.3g}; it must be at most 2**1000 (about 1e301).")
+            raise DataError(
+                f"X has an absolute value of {column_max.max():.3g}; it must be at most 2**1000 (about 1e301)."
+            )
         return column_max
 
     def _prepared(self, start: int, rows: np.ndarray) -> Any:

@@ -1,7 +1,8 @@
 """Lloyd's algorithm: one loop for arrays and files, any engine, with exact sums and certified labels.
 
-Lloyd 1982. Rows whose label cannot have changed are skipped (Hamerly 2010, SDM), the sums are updated from the rows that changed
-label alone, and a sketch of the rows screens the centres where it pays; none of this changes a bit of the result.
+Lloyd 1982. Rows whose label cannot have changed are skipped (Hamerly 2010, SDM), the sums are updated from the rows
+that changed label alone, and a sketch of the rows screens the centres where it pays; none of this changes a bit of the
+result.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from gpuclust.engines.canonical import Frame, exact_total
 
 __all__ = ["Callback", "LloydResult", "run"]
 
-#: callback(iteration, n_changed, center_shift): rows that changed label, squared movement of all centres in the user's units.
+# : callback(iteration, n_changed, center_shift): rows that changed label, squared movement of all centres in the user's
+# units.
 Callback = Callable[[int, int, float], None]
 
 
@@ -58,8 +60,8 @@ def run(
     Parameters
     ----------
     max_iter, tol
-        As scikit-learn's: stop when no label changed, when the squared movement of the centres is at most ``tol`` times the
-        mean variance of the columns, or after ``max_iter`` iterations.
+        As scikit-learn's: stop when no label changed, when the squared movement of the centres is at most ``tol`` times
+        the mean variance of the columns, or after ``max_iter`` iterations.
     precision : {"exact", "fast"}
         "fast" takes the word of the float32 screen where it is uncertain.
     spherical : bool

@@ -1,7 +1,8 @@
-"""First centres: k-means++, k-means||, random rows. Functions of the data and a seed, whatever the chunking or the device.
+"""First centres: k-means++, k-means||, random rows. Functions of the data and a seed alone.
 
-A row is drawn with probability proportional to a weight by an integer prefix sum: weights are rounded down to multiples of a
-common quantum, so their sums are exact and the row that holds a random position does not depend on how the sums were formed.
+A row is drawn with probability proportional to a weight by an integer prefix sum: weights are rounded down to multiples
+of a common quantum, so their sums are exact and the row that holds a random position does not depend on how the sums
+were formed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from gpuclust.engines.base import DRAW_BLOCK, Engine
 
 __all__ = ["parallel", "plus_plus", "random_rows"]
 
-# Totals of quantised weights stay below this, and are rescaled when they fall below the second.
-_TOTAL, _SMALL_TOTAL = 2.0**62, 2.0**46
+# Quantised weights are rescaled when their total falls below this.
+_SMALL_TOTAL = 2**46
 
 
 class _Draw:
@@ -25,19 +26,24 @@ class _Draw:
 
     def __init__(self, engine: Engine, values: np.ndarray, weights: np.ndarray | None) -> None:
         self._engine, self._values, self._weights = engine, values, weights
-        self.refresh(first=True)
+        self._rescale()
 
-    def refresh(self, first: bool = False) -> None:
+    def refresh(self) -> None:
         """Take in changed values."""
-        if not first:
-            self._totals = self._engine.block_totals(self._values, self._weights, self.factor)
-        if first or self._totals.sum() < _SMALL_TOTAL:
-            largest = float(self._weighted(slice(None)).max(initial=0.0))
-            exponent = math.frexp(largest)[1]
-            rows = math.frexp(len(self._values))[1]
-            self.factor = 2.0 ** min(62 - rows - exponent, 1000) if largest > 0 else 1.0
-            self._totals = self._engine.block_totals(self._values, self._weights, self.factor)
-        self._ends = np.cumsum(self._totals)
+        self._sum_up()
+        if self.total < _SMALL_TOTAL:
+            self._rescale()
+
+    def _rescale(self) -> None:
+        weighted = self._values if self._weights is None else self._values * self._weights
+        largest = float(weighted.max())
+        # The total of all rows stays below 2**62.
+        exponent = 62 - math.frexp(len(weighted))[1] - math.frexp(largest)[1]
+        self.factor = 2.0 ** min(exponent, 1000) if largest > 0 else 1.0
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        self._ends = np.cumsum(self._engine.block_totals(self._values, self._weights, self.factor))
 
     @property
     def total(self) -> int:
@@ -57,9 +63,6 @@ class _Draw:
         ends = np.cumsum(self.quanta(rows, self._values[rows]))
         return start + int(np.searchsorted(ends, position - before, side="right"))
 
-    def _weighted(self, rows: slice) -> np.ndarray:
-        return self._values[rows] if self._weights is None else self._values[rows] * self._weights[rows]
-
 
 def plus_plus(
     data: Dataset, n_clusters: int, seed: int, *, n_local_trials: int | None = None
@@ -74,7 +77,7 @@ def plus_plus(
     Returns
     -------
     centers : ndarray (k, d) float64
-    indices : ndarray (k,) int64, the rows they are. When fewer rows than ``n_clusters`` are distinct, the rest repeat rows.
+    indices : ndarray (k,) int64, the rows they are. Fewer distinct rows than ``n_clusters``: some repeat.
     """
     engine, stream = data.engine, purpose_stream(seed, "k-means++")
     trials = n_local_trials or 2 + int(math.log(n_clusters))
@@ -119,8 +122,8 @@ def parallel(
 ) -> tuple[np.ndarray, np.ndarray]:
     """k-means|| (Bahmani et al. 2012): a few passes, each drawing about ``oversampling * n_clusters`` rows at once.
 
-    The rows drawn are weighted by the rows they are nearest to and reduced to ``n_clusters`` by k-means++ among themselves.
-    Returns as :func:`plus_plus`.
+    The rows drawn are weighted by the rows they are nearest to and reduced to ``n_clusters`` by k-means++ among
+    themselves. Returns as :func:`plus_plus`.
     """
     from gpuclust.sources import as_source
 
@@ -135,10 +138,9 @@ def parallel(
             state = engine.new_assignment(len(part.rows))
             engine.assign(part.rows, 0, prepared, state, None)
             distances = engine.distances(part.rows, new, state.labels, frame)
-            rows = part.rows_slice
-            closer = distances < nearest[rows]
-            nearest[rows][closer] = distances[closer]
-            owner[rows][closer] = len(chosen) - len(new) + state.labels[closer]
+            mine, closer = part.rows_slice, distances < nearest[part.rows_slice]
+            nearest[mine][closer] = distances[closer]
+            owner[mine][closer] = len(chosen) - len(new) + state.labels[closer]
         draw = _Draw(engine, nearest, data.sample_weight)
         if turn == n_rounds or draw.total == 0:
             break

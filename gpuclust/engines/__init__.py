@@ -1,4 +1,4 @@
-"""Where arithmetic runs. One interface (``base``), one definition of exactness (``canonical``), one folder per engine."""
+"""Where arithmetic runs. One interface, one definition of exactness, one folder per engine."""
 
 from gpuclust.engines.base import Assignment, Engine, Movement, Sums, Work
 from gpuclust.engines.select import get_engine

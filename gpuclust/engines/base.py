@@ -1,7 +1,7 @@
 """The Engine: where arithmetic runs. The operations that every algorithm is made of, with their exactness contract.
 
-An engine works on chunks of rows placed where it computes and keeps the per-row state of a fit there. Everything it returns is
-a function of its arguments alone: the same bits for any chunking and any number of threads (see
+An engine works on chunks of rows placed where it computes and keeps the per-row state of a fit there. Everything it
+returns is a function of its arguments alone: the same bits for any chunking and any number of threads (see
 :mod:`gpuclust.engines.canonical`).
 """
 
@@ -42,8 +42,8 @@ class Assignment:
 class Movement(NamedTuple):
     """How far centres moved, in scaled units, rounded up.
 
-    ``grown`` (k,) each centre's movement, ``order`` (k,) int32 the centres by falling movement, ``drifts`` (k + 1,) their
-    movements in that order, then 0.
+    ``grown`` (k,) each centre's movement, ``order`` (k,) int32 the centres by falling movement, ``drifts`` (k + 1,)
+    their movements in that order, then 0.
     """
 
     grown: Any
@@ -52,7 +52,7 @@ class Movement(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What an assignment cost: pairs of a row and a centre screened, rows decided canonically, canonical distances computed."""
+    """What an assignment cost: row-centre pairs screened, rows decided canonically, canonical distances computed."""
 
     screened: int = 0
     decided: int = 0
@@ -77,7 +77,9 @@ class Sums:
     @classmethod
     def zeros(cls, n_clusters: int, n_features: int) -> Sums:
         table, line = (n_clusters, n_features), n_clusters
-        return cls(np.zeros(table, np.int64), np.zeros(table, np.int64), np.zeros(line, np.int64), np.zeros(line, np.int64))
+        return cls(
+            np.zeros(table, np.int64), np.zeros(table, np.int64), np.zeros(line, np.int64), np.zeros(line, np.int64)
+        )
 
     def __iadd__(self, other: Sums) -> Sums:
         self.high += other.high
@@ -102,7 +104,7 @@ class Engine(ABC):
 
     @abstractmethod
     def survey(self, rows: Any, column_max: np.ndarray) -> tuple[int, int] | None:
-        """Raise ``column_max`` (d,) to max|x| of the rows; return (row, column) of the first value that is not finite."""
+        """Raise ``column_max`` (d,) to max|x| of the rows; return (row, column) of the first non-finite value."""
 
     @abstractmethod
     def place(self, rows: np.ndarray) -> Any:
@@ -122,7 +124,7 @@ class Engine(ABC):
 
     @abstractmethod
     def prepare_centers(self, centers: np.ndarray, frame: Frame, movement: Movement | None = None) -> Any:
-        """Centres (k, d) float64, within the frame, in the form that :meth:`assign` reads with the same ``movement``."""
+        """Centres (k, d) float64, within the frame, as :meth:`assign` reads them with the same ``movement``."""
 
     @abstractmethod
     def movement(self, old: np.ndarray, new: np.ndarray, frame: Frame) -> Movement:
@@ -143,15 +145,13 @@ class Engine(ABC):
         """Label rows start..start+m by the argmin of the canonical distance, ties to the lowest index.
 
         ``movement`` since the state's bounds were true lets rows keep their label unseen; None: every row is screened.
-        ``sketch`` of all rows (every row must have a label then) may save most of the work; it never changes the result.
-        ``certify=False`` takes the screen's word: labels may then differ where two centres are nearly as close.
+        ``sketch`` of all rows (every row must have a label then) may save most of the work; it never changes the
+        result. ``certify=False`` takes the screen's word: labels may then differ where two centres are nearly as close.
         """
 
     @abstractmethod
-    def move_rows(
-        self, rows: Any, weights: Any | None, before: Any, after: Any, frame: Frame, sums: Sums
-    ) -> int:
-        """Move rows whose label differs from ``before`` to ``after`` (both (m,), -1: none) in ``sums``; return how many."""
+    def move_rows(self, rows: Any, weights: Any | None, before: Any, after: Any, frame: Frame, sums: Sums) -> int:
+        """Move rows whose label differs from ``before`` to ``after`` ((m,), -1: none) in ``sums``; return how many."""
 
     @abstractmethod
     def distances(self, rows: Any, centers: np.ndarray, labels: Any, frame: Frame) -> np.ndarray:
@@ -163,9 +163,15 @@ class Engine(ABC):
 
     @abstractmethod
     def improvements(
-        self, rows: Any, candidates: np.ndarray, nearest: np.ndarray, frame: Frame, sketch: Any | None = None, start: int = 0
+        self,
+        rows: Any,
+        candidates: np.ndarray,
+        nearest: np.ndarray,
+        frame: Frame,
+        sketch: Any | None = None,
+        start: int = 0,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where a candidate (l, d) float64 is canonically closer to a row than ``nearest`` (m,) float64, its distance so far.
+        """Where a candidate (l, d) float64 is canonically closer to a row than ``nearest`` (m,) float64 says.
 
         Returns row numbers within the chunk (int64, rising), candidates (int32) and distances (float64, scaled units).
         ``sketch`` is of all rows, this chunk's beginning at ``start``.

@@ -4,52 +4,56 @@
 
     D(x, c) = sum_j ((x_j - c_j) * s)**2        float64, no contraction
 
-Element j is added to accumulator j mod 32 in order of j; the 32 accumulators are added as a tree: accumulator l takes l + 16,
-then l + 8, l + 4, l + 2, l + 1. Any machine with IEEE 754 binary64 gives the same bits, and 32 lanes suit a warp as well as
-four 512-bit registers. s keeps the squares from overflowing or vanishing. **The label of a row is the argmin of D, ties to the
-lowest index**, and nothing else ever decides a label.
+Element j is added to accumulator j mod 32 in order of j; the 32 accumulators are added as a tree: accumulator l takes l
++ 16, then l + 8, l + 4, l + 2, l + 1. Any machine with IEEE 754 binary64 gives the same bits, and 32 lanes suit a warp
+as well as four 512-bit registers. s keeps the squares from overflowing or vanishing. **The label of a row is the argmin
+of D, ties to the lowest index**, and nothing else ever decides a label.
 
-**Accuracy of D.** Each term carries the rounding of the subtraction and the square, (1 + e)**3 with |e| <= 2**-53, and passes at
-most ceil(d / 32) + 5 additions, so the computed value is within a factor 1 +- ``canonical_error(d)`` of the exact one (all terms
-are non-negative; Higham 2002, section 3.1).
+**Accuracy of D.** Each term carries the rounding of the subtraction and the square, (1 + e)**3 with |e| <= 2**-53, and
+passes at most ceil(d / 32) + 5 additions, so the computed value is within a factor 1 +- ``canonical_error(d)`` of the
+exact one (all terms are non-negative; Higham 2002, section 3.1).
 
-**The screen.** Write t = (x - o) s and y = (c - o) s with a fixed origin o: then D = |t|^2 - 2 (t.y - |y|^2 / 2), so the centre of
-least D is that of greatest score t.y - |y|^2 / 2. A screen computes scores in a precision of unit roundoff u from rounded copies
-of t and y, with w terms, in any order, with or without FMA. Its constant is h = -(1/2 - e) |y|^2, with e = ``screen_error(w, u)``:
+**The screen.** Write t = (x - o) s and y = (c - o) s with a fixed origin o: then D = |t|^2 - 2 (t.y - |y|^2 / 2), so
+the centre of least D is that of greatest score t.y - |y|^2 / 2. A screen computes scores in a precision of unit
+roundoff u from rounded copies of t and y, with w terms, in any order, with or without FMA. Its constant is h = -(1/2 -
+e) |y|^2, with e = ``screen_error(w, u)``:
 
 * rounding t and y costs at most 2.03 u |t||y|, the sum at most gamma_(w+1) (|t||y| + |h|), the constant u |h|
   (Higham 2002, (3.5) and problem 3.1; |t||y| <= (|t|^2 + |y|^2) / 2);
-* so the computed score S lies in [score - e |t|^2 / 2 - f, score + e |t|^2 / 2 + 2 e |y|^2 + f], where f = ``FLOOR`` covers
+* so the computed score S lies in [score - e |t|^2 / 2 - f, score + e |t|^2 / 2 + 2 e |y|^2 + f], where f = ``FLOOR``
+  covers
   underflow, also with denormals flushed to zero.
 
-The part of the error that grows with the centre sits in the centre's own constant, so one far centre does not spoil the bounds of
-the others. With b the centre of the best screened score, a centre of screened score S is excluded when
+The part of the error that grows with the centre sits in the centre's own constant, so one far centre does not spoil the
+bounds of the others. With b the centre of the best screened score, a centre of screened score S is excluded when
 
     S < S_b - 2 e |y_b|^2 - e |t|^2 - 2 f
 
-and the row is settled when all but b are. ``screen_error`` contains the rounding of D itself, so an excluded centre loses in
-computed canonical distances too. The others are candidates: D is evaluated for each. Tests are written so that NaN means
-"candidate".
+and the row is settled when all but b are. ``screen_error`` contains the rounding of D itself, so an excluded centre
+loses in computed canonical distances too. The others are candidates: D is evaluated for each. Tests are written so that
+NaN means "candidate".
 
-**The sketch.** With V of q orthonormal columns (orthonormal up to 2**-40, checked), p = V't and r = |t - V V't|, the inequality of
-Cauchy and Schwarz for the residuals gives t.y <= p_t.p_y + r_t r_y: the score of width q + 1 computed from (p, r) is an upper
-bound of the score. V, p and r are computed in float64 with r rounded up (``SKETCH_SLACK``), then rounded to the screen's precision,
-so that the bounds above hold with w = q + 1. A row's own centre gives the score to beat, (|t|^2 - D_own) / 2.
+**The sketch.** With V of q orthonormal columns (orthonormal up to 2**-40, checked), p = V't and r = |t - V V't|, the
+inequality of Cauchy and Schwarz for the residuals gives t.y <= p_t.p_y + r_t r_y: the score of width q + 1 computed
+from (p, r) is an upper bound of the score. V, p and r are computed in float64 with r rounded up (``SKETCH_SLACK``),
+then rounded to the screen's precision, so that the bounds above hold with w = q + 1. A row's own centre gives the score
+to beat, (|t|^2 - D_own) / 2.
 
-**Bounds carried across iterations.** From a settled row's scores follow an upper bound of the distance to its centre and a lower
-bound to all others (distances, not squares). When centres move, the first grows by the movement of its own centre, the second
-falls by the largest movement of any other (Hamerly 2010). While upper < lower the label cannot change. Both are kept in float32,
-each step widened by ``OUTWARD``, which exceeds the rounding of float32 and of D.
+**Bounds carried across iterations.** From a settled row's scores follow an upper bound of the distance to its centre
+and a lower bound to all others (distances, not squares). When centres move, the first grows by the movement of its own
+centre, the second falls by the largest movement of any other (Hamerly 2010). While upper < lower the label cannot
+change. Both are kept in float32, each step widened by ``OUTWARD``, which exceeds the rounding of float32 and of D.
 
-**Fixed-point sums.** A sum over rows of w_i x_ij is kept as two int64 limbs. With t = w x 2**a_j: high = rint(t),
-low = rint((t - high) 2**b). a_j is such that n * max|w x_j| * 2**a_j < 2**62, and b such that n * 2**(b - 1) <= 2**62: overflow is
-impossible, whatever the order, and the quantum is at most 2**-(121 - 2 log2 n) of the largest value. Integer addition is
-associative, so the sums are the same for any chunking, any number of threads, and after any number of exact delta updates.
+**Fixed-point sums.** A sum over rows of w_i x_ij is kept as two int64 limbs. With t = w x 2**a_j: high = rint(t), low =
+rint((t - high) 2**b). a_j is such that n * max|w x_j| * 2**a_j < 2**62, and b such that n * 2**(b - 1) <= 2**62:
+overflow is impossible, whatever the order, and the quantum is at most 2**-(121 - 2 log2 n) of the largest value.
+Integer addition is associative, so the sums are the same for any chunking, any number of threads, and after any number
+of exact delta updates.
 
 **Inertia** is the correctly rounded sum of w_i D_i (``exact_total``), so it does not depend on the order either.
 
-References: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002. G. Hamerly, Making k-means even faster,
-SDM 2010. Y. Ding et al., Yinyang k-means, ICML 2015.
+References: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002. G. Hamerly, Making k-means even
+faster, SDM 2010. Y. Ding et al., Yinyang k-means, ICML 2015.
 """
 
 from __future__ import annotations
@@ -80,8 +84,8 @@ SKETCH_SLACK = 2.0**-38
 LARGEST = 2.0**1000
 _SMALLEST_EXPONENT, _LARGEST_EXPONENT = -1000, 1000
 
-# Absolute part of the screen's error per unit of width: |t|, |y| <= 1 in each coordinate, and a flushed value or product is below
-# the smallest normal number of the precision.
+# Absolute part of the screen's error per unit of width: |t|, |y| <= 1 in each coordinate, and a flushed value or
+# product is below the smallest normal number of the precision.
 FLOOR = {np.dtype(np.float32): 2.0**-118, np.dtype(np.float64): 2.0**-1010}
 
 
@@ -125,10 +129,10 @@ def _power(exponent: int | np.ndarray) -> np.ndarray:
 
 
 def make_frame(origin: np.ndarray, column_max: np.ndarray, reach: float, n_rows: int, max_weight: float) -> Frame:
-    """The frame of ``n_rows`` rows with ``column_max`` = max|x_j| (d,), weights up to ``max_weight``, centres up to ``reach``.
+    """Frame of ``n_rows`` rows with max|x_j| = ``column_max`` (d,), weights <= ``max_weight``, centres <= ``reach``.
 
-    The scale does not depend on the origin, because it is part of the canonical distance: |x - c| and |x - o| are at most
-    twice the largest value.
+    The scale does not depend on the origin, because it is part of the canonical distance: |x - c| and |x - o| are at
+    most twice the largest value.
     """
     largest = max(float(column_max.max()), reach)
     scale = float(_power(-(math.frexp(largest)[1] + 1) if largest > 0 else 0))
@@ -156,8 +160,8 @@ def fixed_point(high: np.ndarray, low: np.ndarray, scale: np.ndarray | float, lo
 def exact_total(arrays: Iterable[np.ndarray]) -> float:
     """The correctly rounded sum of all values (float64, finite, non-negative) of ``arrays``, whatever their order.
 
-    A running sum is a list of float64 parts whose exact sum is the total (Shewchuk 1997). Values are cut at powers of two into
-    layers that NumPy adds without rounding.
+    A running sum is a list of float64 parts whose exact sum is the total (Shewchuk 1997). Values are cut at powers of
+    two into layers that NumPy adds without rounding.
     """
     parts: list[float] = []
     for values in arrays:

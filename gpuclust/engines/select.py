@@ -31,4 +31,6 @@ def get_engine(device: str | None = None) -> Engine:
     name = resolve_device(device)
     if name in ("auto", "cpu"):
         return _cpu()
-    raise DeviceError(f"device={name!r}: this version of gpuclust computes on the CPU only; use device='cpu' or 'auto'.")
+    raise DeviceError(
+        f"device={name!r}: this version of gpuclust computes on the CPU only; use device='cpu' or 'auto'."
+    )

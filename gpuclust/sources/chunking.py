@@ -13,7 +13,7 @@ CHUNK_BYTES = 64 * 2**20
 """Bytes of one chunk when neither ``chunk_rows`` nor ``max_memory`` is given: 64 MiB."""
 
 RESIDENT_BYTES = 2**30
-"""Largest copy (1 GiB) that is kept in memory: of a file, or of an array to make it float and C-contiguous once and for all."""
+"""Largest copy (1 GiB) kept in memory: of a file, or of an array to make it float and C-contiguous for good."""
 
 
 def rows_per_chunk(row_bytes: int, *, chunk_rows: int | None = None, max_memory: int | None = None) -> int:

@@ -53,8 +53,8 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
         it is (regrouped if ``chunk_rows`` is given).
     max_memory : int or str, optional
         Bytes, or e.g. ``"512MB"``. A chunk takes at most an eighth of it. Without it, a chunk of a file or of a large
-        array that needs widening takes about 64 MiB. Always at least one row. A file of which all rows take no more than
-        an eighth (without it: 1 GiB) is read once and kept.
+        array that needs widening takes about 64 MiB. Always at least one row. A file of which all rows take no more
+        than an eighth (without it: 1 GiB) is read once and kept.
     chunk_rows : int, optional
         Rows of a chunk, >= 1; overrides ``max_memory``. An array in memory or a small file is then chunked too, and not
         resident.

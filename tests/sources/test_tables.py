@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from gpuclust.errors import DataError, DataTypeError, FileFormatError, MissingDependencyError
 from gpuclust.sources import arrays as arrays_module
-from gpuclust.sources import dispatch as dispatch_module
 from gpuclust.sources import as_source
+from gpuclust.sources import dispatch as dispatch_module
 from tests.sources.helpers import assert_same_bits, check_rows, read
 
 pandas = pytest.importorskip("pandas")

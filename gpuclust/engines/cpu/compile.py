@@ -1,8 +1,9 @@
 """``kernel``: numba compilation as this project uses it: serial, without the GIL, cached, and never stale.
 
-Kernels are compiled serially and threads run them on blocks of rows (see :mod:`~gpuclust.engines.cpu.threads`): compilation is
-several times quicker than numba's ``parallel=True``, nothing breaks under ``fork`` or concurrent Python threads, and the result
-cannot depend on how numba splits a loop. No fast-math anywhere: the canonical distance needs the order as written.
+Kernels are compiled serially and threads run them on blocks of rows (see :mod:`~gpuclust.engines.cpu.threads`):
+compilation is several times quicker than numba's ``parallel=True``, nothing breaks under ``fork`` or concurrent Python
+threads, and the result cannot depend on how numba splits a loop. No fast-math anywhere: the canonical distance needs
+the order as written.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["cache_folder", "kernel"]
 
 @cache
 def _source_stamp() -> str:
-    """Hash of this folder's sources. A kernel inlines code of its neighbours, so a change in any of them must recompile it."""
+    """Hash of this folder's sources: a kernel inlines code of its neighbours, so any change must recompile it."""
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -85,7 +86,8 @@ class _KernelCache(FunctionCache):
     _impl_class = _KernelCacheImpl
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        # A cache that cannot be written (full disk, file limit) costs the next process some seconds; it is no reason to fail.
+        # A cache that cannot be written (full disk, file limit) costs the next process some seconds; it is no reason to
+        # fail.
         with contextlib.suppress(OSError):
             super().save_overload(sig, data)
 

@@ -31,7 +31,8 @@ _NO_WEIGHTS = np.empty(0, np.float64)
 class Panels:
     """Centres interleaved for the tile kernels of one precision, with the constants of the screen's bound.
 
-    ``vectors`` (k, w) float64 are the scaled centres (or their sketch), ``squared_norms`` (k,) float64 those of the centres.
+    ``vectors`` (k, w) float64 are the scaled centres (or their sketch), ``squared_norms`` (k,) float64 those of the
+    centres.
     """
 
     def __init__(self, vectors: np.ndarray, squared_norms: np.ndarray, dtype: np.dtype, n_features: int) -> None:
@@ -72,7 +73,9 @@ class CpuCenters:
         key = np.dtype(dtype)
         with self._lock:
             if key not in self._panels:
-                self._panels[key] = Panels(self.scaled[self.order], self.squared_norms[self.order], key, self.values.shape[1])
+                self._panels[key] = Panels(
+                    self.scaled[self.order], self.squared_norms[self.order], key, self.values.shape[1]
+                )
             return self._panels[key]
 
     def sketched(self, sketch: Sketch) -> Panels:
@@ -107,7 +110,9 @@ class CpuEngine(Engine):
     def place(self, rows: np.ndarray) -> np.ndarray:
         return rows
 
-    def planner(self, rows: np.ndarray | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> SketchPlanner:
+    def planner(
+        self, rows: np.ndarray | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str
+    ) -> SketchPlanner:
         return SketchPlanner(rows, sample, n_clusters, frame, mode)
 
     def new_assignment(self, n_rows: int) -> Assignment:
@@ -140,7 +145,9 @@ class CpuEngine(Engine):
     ) -> Work:
         def block(lo: int, hi: int) -> Work:
             # Row numbers inside a block fit int32, however many rows the chunk has.
-            bounds = _Block(rows[lo:hi], *(a[start + lo : start + hi] for a in (state.labels, state.upper, state.lower)))
+            bounds = _Block(
+                rows[lo:hi], *(a[start + lo : start + hi] for a in (state.labels, state.upper, state.lower))
+            )
             kept, needs = bounds.plan(centers, movement, sketch is not None)
             pairs = int(needs.sum()) * tile_shape(np.float32).centers
             if sketch is not None:
@@ -190,7 +197,6 @@ class CpuEngine(Engine):
         out = np.empty((len(rows), len(centers)))
         run_blocks(lambda lo, hi: pairwise(rows[lo:hi], centers, frame.scale, out[lo:hi]), len(rows), BLOCK)
         return out
-
 
     def improvements(
         self,

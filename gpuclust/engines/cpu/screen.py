@@ -1,8 +1,8 @@
-"""Certified assignment: plan, screen, settle, and decide the rest canonically. Bounds: :mod:`gpuclust.engines.canonical`.
+"""Certified assignment: plan, screen, settle, decide the rest canonically. Bounds: :mod:`gpuclust.engines.canonical`.
 
-All kernels take a block of rows and a list of row numbers in it, and write ``labels``, ``upper`` and ``lower`` of those rows only.
-Panels hold the centres by falling movement: a row whose bounds already exclude the quiet centres is screened against the
-leading panels alone.
+All kernels take a block of rows and a list of row numbers in it, and write ``labels``, ``upper`` and ``lower`` of those
+rows only. Panels hold the centres by falling movement: a row whose bounds already exclude the quiet centres is screened
+against the leading panels alone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ def plan_rows(  # type: ignore[no-untyped-def]
 ):
     """Carry the rows' bounds across the centres' movement and list the rows whose label may change.
 
-    ``grown`` (k,) is the movement of each centre, ``drifts`` (k + 1,) the same in falling order, then 0. The centres that moved
-    less than the gap between a row's bounds cannot have overtaken its own: ``panels[i]`` is how many leading panels the row
-    ``kept[i]`` still needs. With ``tighten`` the upper bound is first replaced by the canonical distance; without, a row needs
-    all panels or none. The list is sorted by falling need, so that the rows of a tile need about the same. Returns its length.
+    ``grown`` (k,) is the movement of each centre, ``drifts`` (k + 1,) the same in falling order, then 0. The centres
+    that moved less than the gap between a row's bounds cannot have overtaken its own: ``panels[i]`` is how many leading
+    panels the row ``kept[i]`` still needs. With ``tighten`` the upper bound is first replaced by the canonical
+    distance; without, a row needs all panels or none. The list is sorted by falling need, so that the rows of a tile
+    need about the same. Returns its length.
     """
     n_centers = grown.size
     n_panels = (n_centers + per_panel - 1) // per_panel
@@ -87,10 +88,10 @@ def settle(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Screen the rows ``kept`` at full width, each against its ``needs`` leading panels or more.
 
-    ``panels`` flat, as :mod:`~gpuclust.engines.cpu.vector` describes, of the centres in ``order``; ``shape`` is (rows per tile,
-    centres per panel, lanes). Settled rows get label and bounds. The others are listed in ``unsettled`` with their limit: a
-    centre whose score is below it is excluded; NaN means that the row was not screened against all centres and must be.
-    Without ``certify`` every row takes the best score. Returns the number of rows listed.
+    ``panels`` flat, as :mod:`~gpuclust.engines.cpu.vector` describes, of the centres in ``order``; ``shape`` is (rows
+    per tile, centres per panel, lanes). Settled rows get label and bounds. The others are listed in ``unsettled`` with
+    their limit: a centre whose score is below it is excluded; NaN means that the row was not screened against all
+    centres and must be. Without ``certify`` every row takes the best score. Returns the number of rows listed.
     """
     rows, per_panel, lanes = shape
     n_centers = order.size
@@ -150,7 +151,7 @@ def settle(  # type: ignore[no-untyped-def]
 
 @kernel
 def sketch_limits(kept, squares, upper, margin, error, floor, reach, limits):  # type: ignore[no-untyped-def]
-    """The score of any centre that a kept row has to look at: those within ``reach[i]``, its upper bound plus ``margin``.
+    """The score of any centre that a kept row has to look at: within ``reach[i]``, its upper bound plus ``margin``.
 
     What lies beyond becomes the row's lower bound. ``squares`` (m,) float32 holds |t|**2 of every row of the block.
     """
@@ -169,9 +170,9 @@ def decide(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Give each row the centre of least canonical distance among those whose score reaches its limit.
 
-    ``screen_rows`` is what the panels score: the data at full width, or the sketch. Where the rows are ``labelled`` the present
-    label competes too, and a row with no other candidate keeps it and its upper bound. ``reach[i]`` is a distance within which no
-    centre is missed (0: not known). Returns the number of canonical distances computed.
+    ``screen_rows`` is what the panels score: the data at full width, or the sketch. Where the rows are ``labelled`` the
+    present label competes too, and a row with no other candidate keeps it and its upper bound. ``reach[i]`` is a
+    distance within which no centre is missed (0: not known). Returns the number of canonical distances computed.
     """
     rows, per_panel, lanes = shape
     n_centers = order.size
@@ -235,7 +236,7 @@ def improve(  # type: ignore[no-untyped-def]
     data, centers, scale, nearest, screen_rows, origin, screen_scale, panels, shape, error, floor,
     found_rows, found_centers, found_distances,
 ):  # fmt: skip
-    """List the pairs of a row and a centre whose canonical distance is below ``nearest`` (m,) of the row; return how many.
+    """List the pairs of a row and a centre of canonical distance below the row's ``nearest`` (m,); return how many.
 
     ``screen_rows`` is what the panels score: the data at full width, or the sketch.
     """

@@ -123,9 +123,7 @@ class SketchPlanner:
         n, d = (0 if rows is None else len(rows)), sample.shape[1]
         self._widths = [q for q in WIDTHS if 2 * q < d]
         worth_asking = mode == "sketch" or n * n_clusters * d * PER_MULTIPLY_ADD > WORTH_PLANNING
-        self._possible = (
-            mode != "full" and rows is not None and n_clusters > 1 and bool(self._widths) and worth_asking
-        )
+        self._possible = mode != "full" and rows is not None and n_clusters > 1 and bool(self._widths) and worth_asking
         self._wait, self._asked = 0, 0
         self._rank: int | None = None
         if self._possible:

@@ -16,8 +16,8 @@ def move_rows(  # type: ignore[no-untyped-def]
 ):
     """Move every row whose label differs from ``before`` to ``after`` between the sums (label -1: in none).
 
-    ``high``, ``low`` (k, d) int64 and ``weight_high``, ``weight_low`` (k,) int64 are updated; ``weights`` is empty for ones.
-    Returns the number of rows moved.
+    ``high``, ``low`` (k, d) int64 and ``weight_high``, ``weight_low`` (k,) int64 are updated; ``weights`` is empty for
+    ones. Returns the number of rows moved.
     """
     moved = 0
     width = data.shape[1]
@@ -83,7 +83,7 @@ def survey(data, column_max):  # type: ignore[no-untyped-def]
 
 @kernel
 def block_totals(values, weights, factor, block, out):  # type: ignore[no-untyped-def]
-    """Sums of floor(values * weights * factor) over consecutive blocks of rows, int64; ``weights`` is empty for ones."""
+    """Sums of floor(values * weights * factor) over blocks of rows, int64; ``weights`` is empty for ones."""
     weighted = weights.size > 0
     for b in range(out.size):
         total = np.int64(0)

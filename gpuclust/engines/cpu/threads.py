@@ -1,7 +1,8 @@
 """Run a function on blocks of rows, on as many threads as numba is set to use.
 
-Plain threads calling compiled kernels that release the GIL: safe when several Python threads call at once (each call waits for
-its own blocks only), safe after ``fork`` (the pool belongs to a process; a child makes its own), and no spinning between calls.
+Plain threads calling compiled kernels that release the GIL: safe when several Python threads call at once (each call
+waits for its own blocks only), safe after ``fork`` (the pool belongs to a process; a child makes its own), and no
+spinning between calls.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ Four building blocks, each a numba intrinsic generic over float32 and float64:
 ``squared_distance``  the canonical distance of :mod:`gpuclust.engines.canonical`
 
 A tile holds ``rows_per_tile`` rows, transposed: element j of row i lies at ``tile[j * rows_per_tile + i]``, so a vector
-register holds one feature of many rows. A panel holds ``centers_per_panel`` centres interleaved in the same way behind their
-constants: ``panel[0, c]`` is the constant of centre c and ``panel[1 + j, c]`` its element j. The product keeps every score of
-the tile in registers until it is finished (as BLIS micro-kernels do, Van Zee and van de Geijn 2015) and the comparison happens
-there too: no score is ever written to memory. This is what makes it twice as fast as a BLAS product followed by an argmin.
+register holds one feature of many rows. A panel holds ``centers_per_panel`` centres interleaved in the same way behind
+their constants: ``panel[0, c]`` is the constant of centre c and ``panel[1 + j, c]`` its element j. The product keeps
+every score of the tile in registers until it is finished (as BLIS micro-kernels do, Van Zee and van de Geijn 2015) and
+the comparison happens there too: no score is ever written to memory. This is what makes it twice as fast as a BLAS
+product followed by an argmin.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ def _host_features() -> frozenset[str]:
     return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
 
 
-# Accumulators are vectors * centers registers; 24 of 32 with AVX-512 or NEON, 12 of 16 with AVX2. Measured on Zen 5, float32,
-# GFLOP/s of one core at d = 128, k = 1024: (16, 3, 8) 230, (16, 2, 12) 227, (16, 1, 24) 212, (8, 2, 6) 115; OpenBLAS 100.
+# Accumulators are vectors * centers registers; 24 of 32 with AVX-512 or NEON, 12 of 16 with AVX2. Measured on Zen 5,
+# float32, GFLOP/s of one core at d = 128, k = 1024: (16, 3, 8) 230, (16, 2, 12) 227, (16, 1, 24) 212, (8, 2, 6) 115;
+# OpenBLAS 100.
 def tile_shape(dtype: np.dtype | type | str) -> TileShape:
     """The register tile for a screen of ``dtype`` on this machine."""
     narrow = np.dtype(dtype) == np.float64
@@ -69,7 +71,8 @@ def tile_shape(dtype: np.dtype | type | str) -> TileShape:
     return TileShape(2 if narrow else 4, 4, 4)
 
 
-# ---------------------------------------------------------------------------------------------------------------- IR helpers
+# ---------------------------------------------------------------------------------------------------------------- IR
+# helpers
 
 
 def _float_ir(numba_type: Any) -> ir.Type:
@@ -144,10 +147,13 @@ def _counted_loop(builder: Any, stop: Any, step: int, carried: list[Any], body: 
     return phis
 
 
-# ------------------------------------------------------------------------------------------------------------ the screen tile
+# ------------------------------------------------------------------------------------------------------------ the
+# screen tile
 
 
-def _tile_scores(builder: Any, shape: TileShape, element: ir.Type, tile: Any, panel: Any, width: Any) -> list[list[Any]]:
+def _tile_scores(
+    builder: Any, shape: TileShape, element: ir.Type, tile: Any, panel: Any, width: Any
+) -> list[list[Any]]:
     """Scores[c][r]: constant of centre c plus the inner product with the rows of vector r, by FMA in feature order."""
     vector = ir.VectorType(element, shape.lanes)
     align = 4 if element == _F32 else 8
@@ -170,8 +176,8 @@ def _tile_scores(builder: Any, shape: TileShape, element: ir.Type, tile: Any, pa
         updated = []
         for c in range(shape.centers):
             weight = _splat(builder, builder.load(builder.gep(column, [ir.Constant(_I64, c)])), shape.lanes)
-            for r in range(shape.vectors):
-                updated.append(builder.call(fma, [weight, features[r], sums[c * shape.vectors + r]]))
+            totals = sums[c * shape.vectors : (c + 1) * shape.vectors]
+            updated += [builder.call(fma, [weight, x, t]) for x, t in zip(features, totals, strict=True)]
         return updated
 
     sums = _counted_loop(builder, width, 1, start, body)
@@ -239,12 +245,8 @@ def tile_above(typingctx, tile, panels, offset, width, threshold, masks):  # typ
         for c in range(shape.centers):
             word = ir.Constant(_I64, 0)
             for r in range(shape.vectors):
-                bits = builder.bitcast(
-                    builder.fcmp_unordered(">=", scores[c][r], limit[r]), ir.IntType(shape.lanes)
-                )
-                word = builder.or_(
-                    word, builder.shl(builder.zext(bits, _I64), ir.Constant(_I64, r * shape.lanes))
-                )
+                bits = builder.bitcast(builder.fcmp_unordered(">=", scores[c][r], limit[r]), ir.IntType(shape.lanes))
+                word = builder.or_(word, builder.shl(builder.zext(bits, _I64), ir.Constant(_I64, r * shape.lanes)))
             builder.store(word, builder.gep(words, [ir.Constant(_I64, c)]))
             union = builder.or_(union, word)
         return union
@@ -262,7 +264,8 @@ def trailing_zeros(typingctx, word):  # type: ignore[no-untyped-def]
     return types.int64(types.uint64), codegen
 
 
-# --------------------------------------------------------------------------------------------------------- gather and transpose
+# --------------------------------------------------------------------------------------------------------- gather and
+# transpose
 
 
 def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
@@ -284,10 +287,11 @@ def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
 
 @intrinsic
 def pack_rows(typingctx, data, indices, count, origin, scale, tile):  # type: ignore[no-untyped-def]
-    """Write ``(data[indices[i]] - origin) * scale``, i < count, transposed into ``tile``; other rows repeat the last one.
+    """Write ``(data[indices[i]] - origin) * scale``, i < count, transposed into ``tile``; the rest repeat the last.
 
-    ``data`` (n, width) C-contiguous float32 or float64; ``origin`` float64 (width,); ``scale`` float64 scalar; ``tile`` has room
-    for width rounded up to a multiple of the lanes. The arithmetic is float64 with one rounding to the tile's dtype.
+    ``data`` (n, width) C-contiguous float32 or float64; ``origin`` float64 (width,); ``scale`` float64 scalar; ``tile``
+    has room for width rounded up to a multiple of the lanes. The arithmetic is float64 with one rounding to the tile's
+    dtype.
     """
     shape, element, source = tile_shape(str(tile.dtype)), _float_ir(tile.dtype), _float_ir(data.dtype)
     signature = types.void(data, indices, types.int64, origin, types.float64, tile)
@@ -325,9 +329,7 @@ def pack_rows(typingctx, data, indices, count, origin, scale, tile):  # type: ig
                         value = load(builder.gep(start, [j]), narrow, source_align)
                         value = builder.fpext(value, wide) if source == _F32 else value
                         value = builder.fmul(builder.fsub(value, moved), factor)
-                        done.append(
-                            builder.fptrunc(value, ir.VectorType(element, lanes)) if element == _F32 else value
-                        )
+                        done.append(builder.fptrunc(value, ir.VectorType(element, lanes)) if element == _F32 else value)
                     return _transpose(builder, done)
 
                 fast, slow = builder.append_basic_block("whole"), builder.append_basic_block("tail")
@@ -357,12 +359,13 @@ def pack_rows(typingctx, data, indices, count, origin, scale, tile):  # type: ig
     return signature, codegen
 
 
-# ------------------------------------------------------------------------------------------------------ the canonical distance
+# ------------------------------------------------------------------------------------------------------ the canonical
+# distance
 
 
 @intrinsic
 def squared_distance(typingctx, data, row, centers, center, scale):  # type: ignore[no-untyped-def]
-    """Canonical distance of ``data[row]`` to ``centers[center]``, both float32 or float64, differences scaled by ``scale``."""
+    """Canonical distance of ``data[row]`` to ``centers[center]``, in units of 1 / ``scale``."""
     signature = types.float64(data, types.int64, centers, types.int64, types.float64)
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
@@ -372,7 +375,10 @@ def squared_distance(typingctx, data, row, centers, center, scale):  # type: ign
         width = builder.extract_value(matrix.shape, 1)
         operands = (
             (builder.gep(matrix.data, [builder.mul(args[1], width)]), _float_ir(sig.args[0].dtype)),
-            (_pointer(context, builder, sig.args[2], args[2], builder.mul(args[3], width)), _float_ir(sig.args[2].dtype)),
+            (
+                _pointer(context, builder, sig.args[2], args[2], builder.mul(args[3], width)),
+                _float_ir(sig.args[2].dtype),
+            ),
         )
         factor = _splat(builder, args[4], lanes)
 
