@@ -65,7 +65,10 @@ def own_distances(X: np.ndarray, centers: np.ndarray, labels: np.ndarray) -> np.
 def inertia(X: np.ndarray, centers: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Correctly rounded sum of weight times distance, in the units of the rows."""
     own = own_distances(X, centers, labels)
-    total = math.fsum(own if weights is None else own * weights)
+    if weights is None:
+        total = math.fsum(own)
+    else:
+        total = float(sum(Fraction(float(w)) * Fraction(float(d)) for w, d in zip(weights, own, strict=True)))
     s = scale(X)
     return total / s / s
 

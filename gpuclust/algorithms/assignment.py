@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from gpuclust.algorithms.dataset import Dataset
-from gpuclust.engines.canonical import exact_total
+from gpuclust.engines.canonical import exact_products, exact_total
 
 __all__ = ["inertia", "predict", "transform"]
 
@@ -25,12 +27,12 @@ def inertia(data: Dataset, centers: np.ndarray, labels: np.ndarray) -> float:
     """Weighted sum of squared distances of the rows to the centres of their labels, correctly rounded."""
     frame = data.frame(centers)
 
-    def distances(weighted: bool = data.sample_weight is not None):  # type: ignore[no-untyped-def]
+    def terms() -> Iterator[np.ndarray]:
         for part in data.parts():
             squared = data.engine.distances(part.rows, centers, labels[part.rows_slice], frame)
-            yield squared * part.weights if weighted else squared
+            yield from [squared] if part.weights is None else exact_products(part.weights, squared)
 
-    return exact_total(distances()) / frame.scale / frame.scale
+    return exact_total(terms()) / frame.scale / frame.scale
 
 
 def transform(data: Dataset, centers: np.ndarray) -> np.ndarray:

@@ -50,7 +50,8 @@ overflow is impossible, whatever the order, and the quantum is at most 2**-(121 
 Integer addition is associative, so the sums are the same for any chunking, any number of threads, and after any number
 of exact delta updates.
 
-**Inertia** is the correctly rounded sum of w_i D_i (``exact_total``), so it does not depend on the order either.
+**Inertia** is the correctly rounded sum of the exact products w_i D_i (``exact_products``, ``exact_total``), so it does
+not depend on the order either, and a weight of w is w rows.
 
 References: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002. G. Hamerly, Making k-means even
 faster, SDM 2010. Y. Ding et al., Yinyang k-means, ICML 2015.
@@ -72,6 +73,7 @@ __all__ = [
     "SKETCH_SLACK",
     "Frame",
     "canonical_error",
+    "exact_products",
     "exact_total",
     "fixed_point",
     "make_frame",
@@ -168,6 +170,15 @@ def exact_total(arrays: Iterable[np.ndarray]) -> float:
         for start in range(0, len(values), _BLOCK):
             parts = _compressed(parts + _layers(values[start : start + _BLOCK]))
     return math.fsum(parts)
+
+
+def exact_products(first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
+    """Four float64 arrays, each exact, whose sum is ``first * second`` (non-negative, far from under- and overflow)."""
+    halves = []
+    for factor in (first, second):
+        upper = (factor.view(np.int64) & ~np.int64((1 << 27) - 1)).view(np.float64)
+        halves.append((upper, factor - upper))
+    return [a * b for a in halves[0] for b in halves[1]]
 
 
 _BLOCK = 1 << 20
