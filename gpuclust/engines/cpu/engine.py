@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.engines.base import DRAW_BLOCK, Assignment, Engine, Movement, Sums, Work
 from gpuclust.engines.canonical import FLOOR, OUTWARD, Frame, screen_error
-from gpuclust.engines.cpu.screen import decide, improve, plan_rows, settle, sketch_limits
+from gpuclust.engines.cpu.screen import decide, improve, keep_unsettled, plan_rows, settle, sketch_limits
 from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, SketchUse
 from gpuclust.engines.cpu.sums import block_totals, distances_to_own, move_rows, pairwise, survey
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
@@ -21,8 +21,8 @@ __all__ = ["CpuCenters", "CpuEngine", "Panels"]
 BLOCK = 4096
 # Above this share of unsettled rows a float64 screen of them is cheaper than evaluating their candidates.
 COARSE = 0.1
-# With more centres times features than this, one canonical distance to tighten a row's bound costs less than it saves.
-TIGHTEN = 8192
+# Up to so many centres times features a row is scanned against all of them or none; beyond, finding out which ones costs less.
+SHORT_SCAN = 8192
 # The buffers of sums that threads add into, all together.
 SUMS_BUDGET = 256 * 2**20
 _NO_WEIGHTS = np.empty(0, np.float64)
@@ -81,7 +81,7 @@ class CpuCenters:
     def sketched(self, sketch: Sketch) -> Panels:
         with self._lock:
             if self._sketched is None or self._sketched[0] is not sketch:
-                vectors = sketch.project(self.scaled[self.order])[:, :-1]
+                vectors = sketch.project_centers(self.scaled[self.order])
                 panels = Panels(vectors, self.squared_norms[self.order], np.dtype(np.float32), self.values.shape[1])
                 self._sketched = (sketch, panels)
             return self._sketched[1]
@@ -156,7 +156,8 @@ class CpuEngine(Engine):
             unsettled, distances = bounds.screen_full(kept, needs, centers, certify)
             return Work(pairs, unsettled, distances)
 
-        return sum(run_blocks(block, len(rows), BLOCK), Work())
+        short = len(centers.values) * rows.shape[1] <= SHORT_SCAN
+        return sum(run_blocks(block, len(rows), 4 * BLOCK if short else BLOCK), Work())
 
     def move_rows(
         self,
@@ -252,9 +253,11 @@ class _Block(NamedTuple):
         if movement is None:
             return np.arange(m, dtype=np.int32), np.full(m, -(-k // per_panel), np.int32)
         kept, needs = np.empty(m, np.int32), np.empty(m, np.int32)
-        tighten = sketched or k * self.rows.shape[1] > TIGHTEN
+        if not sketched and k * self.rows.shape[1] <= SHORT_SCAN:
+            n = keep_unsettled(self.labels, self.upper, self.lower, movement.grown, movement.drifts[0], kept)
+            return kept[:n], np.full(n, -(-k // per_panel), np.int32)
         n = plan_rows(
-            self.rows, centers.values, centers.frame.scale, tighten, movement.grown, movement.drifts, per_panel,
+            self.rows, centers.values, centers.frame.scale, movement.grown, movement.drifts, per_panel,
             self.labels, self.upper, self.lower, kept, needs,
         )  # fmt: skip
         return kept[:n], needs[:n]

@@ -15,22 +15,40 @@ from gpuclust.engines.canonical import OUTWARD
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.vector import pack_rows, squared_distance, tile_above, tile_top2, trailing_zeros
 
-__all__ = ["decide", "improve", "plan_rows", "settle", "sketch_limits"]
+__all__ = ["decide", "improve", "keep_unsettled", "plan_rows", "settle", "sketch_limits"]
 
 _GROW, _SHRINK = 1.0 + OUTWARD, 1.0 - OUTWARD
 
 
 @kernel
-def plan_rows(  # type: ignore[no-untyped-def]
-    data, centers, scale, tighten, grown, drifts, per_panel, labels, upper, lower, kept, panels
-):
+def keep_unsettled(labels, upper, lower, grown, widest, kept):  # type: ignore[no-untyped-def]
     """Carry the rows' bounds across the centres' movement and list the rows whose label may change.
 
-    ``grown`` (k,) is the movement of each centre, ``drifts`` (k + 1,) the same in falling order, then 0. The centres
-    that moved less than the gap between a row's bounds cannot have overtaken its own: ``panels[i]`` is how many leading
-    panels the row ``kept[i]`` still needs. With ``tighten`` the upper bound is first replaced by the canonical
-    distance; without, a row needs all panels or none. The list is sorted by falling need, so that the rows of a tile
-    need about the same. Returns its length.
+    ``grown`` (k,) is the movement of each centre, ``widest`` the largest. Returns the length of the list.
+    """
+    n = 0
+    for i in range(labels.size):
+        high = np.float32((np.float64(upper[i]) + grown[labels[i]]) * _GROW)
+        low = np.float32((np.float64(lower[i]) - widest) * _SHRINK)
+        if low > high:
+            upper[i] = high
+            lower[i] = low
+        else:
+            kept[n] = i
+            n += 1
+    return n
+
+
+@kernel
+def plan_rows(  # type: ignore[no-untyped-def]
+    data, centers, scale, grown, drifts, per_panel, labels, upper, lower, kept, panels
+):
+    """As :func:`keep_unsettled`, where scanning all centres costs more than finding out which are needed.
+
+    ``drifts`` (k + 1,) are the centres' movements in falling order, then 0. A row's upper bound is first replaced by the
+    canonical distance. The centres that moved less than the gap between its bounds cannot have overtaken its own:
+    ``panels[i]`` is how many leading panels the row ``kept[i]`` still needs. The list is sorted by falling need, so that
+    the rows of a tile need about the same.
     """
     n_centers = grown.size
     n_panels = (n_centers + per_panel - 1) // per_panel
@@ -40,7 +58,7 @@ def plan_rows(  # type: ignore[no-untyped-def]
         label = labels[i]
         low = np.float64(lower[i])
         high = np.float64(np.float32((np.float64(upper[i]) + grown[label]) * _GROW))
-        if tighten and not ((low - drifts[0]) * _SHRINK > high):
+        if not ((low - drifts[0]) * _SHRINK > high):
             high = np.float64(np.float32(math.sqrt(squared_distance(data, i, centers, label, scale)) * _GROW))
         first, last = 0, n_centers
         while first < last:
@@ -50,9 +68,6 @@ def plan_rows(  # type: ignore[no-untyped-def]
             else:
                 first = middle + 1
         upper[i] = high
-        # Short scans are not worth cutting: all or none.
-        if first > 0 and not tighten:
-            first = n_centers
         # More than half of the centres: take all, which renews the lower bound.
         need = n_panels if 2 * first > n_centers else (first + per_panel - 1) // per_panel
         if need == 0:
@@ -82,6 +97,21 @@ def _fill_squares(tile, width, rows, squares):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _fill_bounds(best, second, index, order, squared_norms, squares, error, floor, limit, near, far):  # type: ignore[no-untyped-def]
+    """Of each row of a tile: the limit below which a score is excluded, and the bounds of its two least distances."""
+    # A loop of its own, without branches, for the compiler to vectorise: with few centres it costs as much as the scores.
+    for i in range(best.size):
+        square = np.float64(squares[i])
+        norm = square * (1.0 + 2.0 * error) + floor
+        least = np.float64(best[i]) - 2.0 * error * squared_norms[order[index[i]]]
+        limit[i] = least - error * norm - 2.0 * floor
+        inner = norm - 2.0 * least + error * norm + 2.0 * floor
+        outer = square * (1.0 - 2.0 * error) - error * norm - 3.0 * floor - 2.0 * np.float64(second[i])
+        near[i] = np.float32(math.sqrt(inner if inner > 0.0 else 0.0) * _GROW)
+        far[i] = np.float32(math.sqrt(outer if outer > 0.0 else 0.0) * _SHRINK)
+
+
+@kernel
 def settle(  # type: ignore[no-untyped-def]
     data, kept, needs, origin, scale, panels, order, drifts, squared_norms, shape, error, floor, certify,
     labels, upper, lower, unsettled, limits,
@@ -102,6 +132,9 @@ def settle(  # type: ignore[no-untyped-def]
     best = np.empty(rows, panels.dtype)
     second = np.empty(rows, panels.dtype)
     index = np.empty(rows, np.int32)
+    least = np.empty(rows)
+    near = np.empty(rows, np.float32)
+    far_off = np.empty(rows, np.float32)
     listed = 0
     for at in range(0, kept.size, rows):
         count = min(rows, kept.size - at)
@@ -115,37 +148,33 @@ def settle(  # type: ignore[no-untyped-def]
         for p in range(n_panels):
             tile_top2(tile, panels, p * stride, width, p * per_panel, best, second, index)
         screened = min(n_panels * per_panel, n_centers)
-        for i in range(count):
-            row = kept[at + i]
-            label = order[index[i]]
-            square = np.float64(squares[i])
-            norm = square * (1.0 + 2.0 * error) + floor
-            rest = square * (1.0 - 2.0 * error) - error * norm - 3.0 * floor
-            if screened < n_centers:
-                # Only the leading centres: enough when none of them comes near the row's own.
-                other = np.float64(second[i] if label == labels[row] else best[i])
+        if screened < n_centers:
+            # Only the leading centres: enough when none of them comes near the row's own.
+            for i in range(count):
+                row = kept[at + i]
+                other = np.float64(second[i] if order[index[i]] == labels[row] else best[i])
+                square = np.float64(squares[i])
+                rest = square * (1.0 - 2.0 * error) - error * (square * (1.0 + 2.0 * error) + floor) - 3.0 * floor
                 far = math.sqrt(max(rest - 2.0 * other, 0.0))
-                quiet = np.float64(lower[row]) - drifts[screened]
-                low = np.float32(min(far, quiet) * _SHRINK)
+                low = np.float32(min(far, np.float64(lower[row]) - drifts[screened]) * _SHRINK)
                 if low > upper[row]:
                     lower[row] = low
                 else:
                     unsettled[listed] = row
                     limits[listed] = np.nan
                     listed += 1
-                continue
-            runner = np.float64(second[i])
-            least = np.float64(best[i]) - 2.0 * error * squared_norms[label]
-            limit = least - error * norm - 2.0 * floor
-            if certify and not (runner < limit):
+            continue
+        _fill_bounds(best, second, index, order, squared_norms, squares, error, floor, least, near, far_off)
+        for i in range(count):
+            row = kept[at + i]
+            if certify and not (second[i] < least[i]):
                 unsettled[listed] = row
-                limits[listed] = limit - abs(limit) * OUTWARD
+                limits[listed] = least[i] - abs(least[i]) * OUTWARD
                 listed += 1
-                continue
-            labels[row] = label
-            near = norm - 2.0 * least + error * norm + 2.0 * floor
-            upper[row] = np.float32(math.sqrt(max(near, 0.0)) * _GROW)
-            lower[row] = np.float32(math.sqrt(max(rest - 2.0 * runner, 0.0)) * _SHRINK)
+            else:
+                labels[row] = order[index[i]]
+                upper[row] = near[i]
+                lower[row] = far_off[i]
     return listed
 
 

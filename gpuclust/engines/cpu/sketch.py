@@ -22,7 +22,7 @@ WIDTHS = (8, 16, 32, 64, 128)
 # Cost model in nanoseconds of one core, from measurements of the kernels on Zen 5 (bench/); only ratios matter.
 PER_MULTIPLY_ADD = 0.01
 PER_SCORE = 0.03
-PER_DISTANCE, PER_DISTANCE_FEATURE = 12.0, 0.25
+PER_DISTANCE, PER_DISTANCE_FEATURE = 10.0, 0.16
 PER_PACKED = 0.3
 # A sketch has to promise this share of the full screen's cost before it is used, and a pass this many nanoseconds
 # before asking.
@@ -43,7 +43,7 @@ def _blas() -> ThreadpoolController:
 
 
 def _one_blas_thread(function: Function) -> Function:
-    # The products here are too small for several threads, and BLAS threads that wait keep cores busy.
+    # BLAS threads that wait for work spin, and take the cores from ours: products run in our own threads, if in several.
     @wraps(function)
     def limited(*args: Any, **kwargs: Any) -> Any:
         with _blas().limit(limits=1, user_api="blas"):
@@ -82,6 +82,7 @@ class Sketch:
         self.squares = np.empty(n_rows, np.float32)
         self.origin = np.zeros(width)
 
+    @_one_blas_thread
     def fill(self, rows: np.ndarray, start: int, frame: Frame) -> None:
         """Sketch rows start..start+m."""
 
@@ -91,8 +92,12 @@ class Sketch:
             self.rows[start + lo : start + hi] = projected[:, :-1]
             self.squares[start + lo : start + hi] = projected[:, -1]
 
-        # One block at a time: the products use all cores by themselves.
-        run_blocks(block, len(rows), 4096, workers=1)
+        run_blocks(block, len(rows), 4096)
+
+    @_one_blas_thread
+    def project_centers(self, scaled: np.ndarray) -> np.ndarray:
+        """(k, d) float64 scaled centres -> (k, q + 1) float64: coordinates, residual norm rounded up."""
+        return self.project(scaled)[:, :-1]
 
     def project(self, scaled: np.ndarray) -> np.ndarray:
         """(m, d) float64 scaled rows -> (m, q + 2) float64: coordinates, residual norm rounded up, squared norm."""
