@@ -21,7 +21,7 @@ __all__ = ["CpuCenters", "CpuEngine", "Panels"]
 BLOCK = 4096
 # Above this share of unsettled rows a float64 screen of them is cheaper than evaluating their candidates.
 COARSE = 0.1
-# Up to so many centres times features a row is scanned against all of them or none; beyond, finding out which ones costs less.
+# Up to so many centres times features a row is scanned against all or none; beyond, it pays to find out which.
 SHORT_SCAN = 8192
 # The buffers of sums that threads add into, all together.
 SUMS_BUDGET = 256 * 2**20

@@ -13,7 +13,15 @@ import numpy as np
 
 from gpuclust.engines.canonical import OUTWARD
 from gpuclust.engines.cpu.compile import kernel
-from gpuclust.engines.cpu.vector import pack_rows, squared_distance, tile_above, tile_top2, trailing_zeros
+from gpuclust.engines.cpu.vector import (
+    pack_rows,
+    prefetch_row,
+    squared_distance,
+    tile_above,
+    tile_bounds,
+    tile_top2,
+    trailing_zeros,
+)
 
 __all__ = ["decide", "improve", "keep_unsettled", "plan_rows", "settle", "sketch_limits"]
 
@@ -45,10 +53,10 @@ def plan_rows(  # type: ignore[no-untyped-def]
 ):
     """As :func:`keep_unsettled`, where scanning all centres costs more than finding out which are needed.
 
-    ``drifts`` (k + 1,) are the centres' movements in falling order, then 0. A row's upper bound is first replaced by the
-    canonical distance. The centres that moved less than the gap between its bounds cannot have overtaken its own:
-    ``panels[i]`` is how many leading panels the row ``kept[i]`` still needs. The list is sorted by falling need, so that
-    the rows of a tile need about the same.
+    ``drifts`` (k + 1,) are the centres' movements in falling order, then 0. A row's upper bound is first replaced by
+    the canonical distance. The centres that moved less than the gap between its bounds cannot have overtaken its own:
+    ``panels[i]`` is how many leading panels the row ``kept[i]`` still needs. The list is sorted by falling need, so
+    that the rows of a tile need about the same.
     """
     n_centers = grown.size
     n_panels = (n_centers + per_panel - 1) // per_panel
@@ -97,21 +105,6 @@ def _fill_squares(tile, width, rows, squares):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fill_bounds(best, second, index, order, squared_norms, squares, error, floor, limit, near, far):  # type: ignore[no-untyped-def]
-    """Of each row of a tile: the limit below which a score is excluded, and the bounds of its two least distances."""
-    # A loop of its own, without branches, for the compiler to vectorise: with few centres it costs as much as the scores.
-    for i in range(best.size):
-        square = np.float64(squares[i])
-        norm = square * (1.0 + 2.0 * error) + floor
-        least = np.float64(best[i]) - 2.0 * error * squared_norms[order[index[i]]]
-        limit[i] = least - error * norm - 2.0 * floor
-        inner = norm - 2.0 * least + error * norm + 2.0 * floor
-        outer = square * (1.0 - 2.0 * error) - error * norm - 3.0 * floor - 2.0 * np.float64(second[i])
-        near[i] = np.float32(math.sqrt(inner if inner > 0.0 else 0.0) * _GROW)
-        far[i] = np.float32(math.sqrt(outer if outer > 0.0 else 0.0) * _SHRINK)
-
-
-@kernel
 def settle(  # type: ignore[no-untyped-def]
     data, kept, needs, origin, scale, panels, order, drifts, squared_norms, shape, error, floor, certify,
     labels, upper, lower, unsettled, limits,
@@ -132,6 +125,7 @@ def settle(  # type: ignore[no-untyped-def]
     best = np.empty(rows, panels.dtype)
     second = np.empty(rows, panels.dtype)
     index = np.empty(rows, np.int32)
+    norms = np.empty(rows)
     least = np.empty(rows)
     near = np.empty(rows, np.float32)
     far_off = np.empty(rows, np.float32)
@@ -139,6 +133,8 @@ def settle(  # type: ignore[no-untyped-def]
     for at in range(0, kept.size, rows):
         count = min(rows, kept.size - at)
         pack_rows(data, kept[at:], count, origin, scale, tile)
+        for i in range(at + rows, min(at + 2 * rows, kept.size)):
+            prefetch_row(data, kept[i])
         _fill_squares(tile, width, rows, squares)
         for i in range(rows):
             best[i] = -np.inf
@@ -164,7 +160,9 @@ def settle(  # type: ignore[no-untyped-def]
                     limits[listed] = np.nan
                     listed += 1
             continue
-        _fill_bounds(best, second, index, order, squared_norms, squares, error, floor, least, near, far_off)
+        for i in range(rows):
+            norms[i] = squared_norms[order[index[i]]]
+        tile_bounds(best, second, squares, norms, error, floor, least, near, far_off)
         for i in range(count):
             row = kept[at + i]
             if certify and not (second[i] < least[i]):

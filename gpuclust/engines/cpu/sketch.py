@@ -43,7 +43,7 @@ def _blas() -> ThreadpoolController:
 
 
 def _one_blas_thread(function: Function) -> Function:
-    # BLAS threads that wait for work spin, and take the cores from ours: products run in our own threads, if in several.
+    # BLAS threads that wait for work spin, and take the cores from ours.
     @wraps(function)
     def limited(*args: Any, **kwargs: Any) -> Any:
         with _blas().limit(limits=1, user_api="blas"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuclust.engines.cpu.compile import kernel
-from gpuclust.engines.cpu.vector import squared_distance
+from gpuclust.engines.cpu.vector import add_row, squared_distance
 
 __all__ = ["block_totals", "distances_to_own", "move_rows", "pairwise", "survey"]
 
@@ -20,7 +20,6 @@ def move_rows(  # type: ignore[no-untyped-def]
     ones. Returns the number of rows moved.
     """
     moved = 0
-    width = data.shape[1]
     weighted = weights.size > 0
     for i in range(data.shape[0]):
         old, new = before[i], after[i]
@@ -31,19 +30,13 @@ def move_rows(  # type: ignore[no-untyped-def]
         scaled = weight * weight_scale
         whole = np.rint(scaled)
         part = np.int64(np.rint((scaled - whole) * low_scale))
-        for side in range(2):
-            label = old if side == 0 else new
-            if label < 0:
-                continue
-            sign = np.int64(-1 if side == 0 else 1)
-            weight_high[label] += sign * np.int64(whole)
-            weight_low[label] += sign * part
-            row, row_high, row_low = data[i], high[label], low[label]
-            for j in range(width):
-                value = np.float64(row[j]) * weight * high_scale[j]
-                top = np.rint(value)
-                row_high[j] += sign * np.int64(top)
-                row_low[j] += sign * np.int64(np.rint((value - top) * low_scale))
+        if old >= 0:
+            weight_high[old] -= np.int64(whole)
+            weight_low[old] -= part
+        if new >= 0:
+            weight_high[new] += np.int64(whole)
+            weight_low[new] += part
+        add_row(data, i, weight, high_scale, low_scale, high, low, new, old)
     return moved
 
 

@@ -1,10 +1,11 @@
 """Vector code the compiler does not find by itself, written as LLVM IR and called from numba kernels.
 
-Four building blocks, each a numba intrinsic generic over float32 and float64:
+The building blocks, each a numba intrinsic generic over float32 and float64:
 
 ``tile_top2``      scores of a tile of rows against a panel of centres; running best, second best and index of the best
 ``tile_above``     the same scores compared with a threshold per row; one bit mask per centre
 ``pack_rows``      gather rows, shift and scale them, and transpose them into a tile
+``tile_bounds``    from the best scores of a tile: bounds of the rows' distances
 ``squared_distance``  the canonical distance of :mod:`gpuclust.engines.canonical`
 
 A tile holds ``rows_per_tile`` rows, transposed: element j of row i lies at ``tile[j * rows_per_tile + i]``, so a vector
@@ -27,11 +28,16 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from gpuclust.engines.canonical import OUTWARD
+
 __all__ = [
     "TileShape",
+    "add_row",
     "pack_rows",
+    "prefetch_row",
     "squared_distance",
     "tile_above",
+    "tile_bounds",
     "tile_shape",
     "tile_top2",
     "trailing_zeros",
@@ -71,8 +77,7 @@ def tile_shape(dtype: np.dtype | type | str) -> TileShape:
     return TileShape(2 if narrow else 4, 4, 4)
 
 
-# ---------------------------------------------------------------------------------------------------------------- IR
-# helpers
+# ----------------------------------------------------------------------------------------------------------- IR helpers
 
 
 def _float_ir(numba_type: Any) -> ir.Type:
@@ -102,7 +107,8 @@ def _store_vector(builder: Any, value: Any, pointer: Any, align: int) -> None:
 
 
 def _suffix(vector: ir.VectorType) -> str:
-    return f"v{vector.count}f{32 if vector.element == _F32 else 64}"
+    kind = {_F32: "f32", _F64: "f64", _I64: "i64"}[vector.element]
+    return f"v{vector.count}{kind}"
 
 
 def _masked_load(builder: Any, pointer: Any, vector: ir.VectorType, count: Any, align: int) -> Any:
@@ -118,10 +124,26 @@ def _masked_load(builder: Any, pointer: Any, vector: ir.VectorType, count: Any, 
         ir.FunctionType(vector, [vector.as_pointer(), _I32, ir.VectorType(_I1, lanes), vector]),
         f"llvm.masked.load.{_suffix(vector)}.p0",
     )
-    zeros = ir.Constant(vector, [0.0] * lanes)
+    zeros = ir.Constant(vector, [0 if vector.element == _I64 else 0.0] * lanes)
     return builder.call(
         function, [builder.bitcast(pointer, vector.as_pointer()), ir.Constant(_I32, align), mask, zeros]
     )
+
+
+def _masked_store(builder: Any, value: Any, pointer: Any, count: Any, align: int) -> None:
+    """Store the first ``count`` lanes."""
+    vector = value.type
+    mask = builder.icmp_signed(
+        "<",
+        ir.Constant(ir.VectorType(_I64, vector.count), list(range(vector.count))),
+        _splat(builder, count, vector.count),
+    )
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), _I32, ir.VectorType(_I1, vector.count)]),
+        f"llvm.masked.store.{_suffix(vector)}.p0",
+    )
+    builder.call(function, [value, builder.bitcast(pointer, vector.as_pointer()), ir.Constant(_I32, align), mask])
 
 
 def _counted_loop(builder: Any, stop: Any, step: int, carried: list[Any], body: Any) -> list[Any]:
@@ -147,8 +169,7 @@ def _counted_loop(builder: Any, stop: Any, step: int, carried: list[Any], body: 
     return phis
 
 
-# ------------------------------------------------------------------------------------------------------------ the
-# screen tile
+# ------------------------------------------------------------------------------------------------------ the screen tile
 
 
 def _tile_scores(
@@ -255,6 +276,55 @@ def tile_above(typingctx, tile, panels, offset, width, threshold, masks):  # typ
 
 
 @intrinsic
+def tile_bounds(typingctx, best, second, squares, norms, error, floor, limit, near, far):  # type: ignore[no-untyped-def]
+    """Of each row of a tile: the score below which a centre is excluded, and bounds of its two least distances.
+
+    ``best``, ``second`` scores and ``squares`` = |t|**2 in the tile's dtype; ``norms`` (float64) |y|**2 of the best
+    centre. ``limit`` (float64) is the score, ``near`` and ``far`` (float32) bound the least distance from above and the
+    second least from below: see :mod:`gpuclust.engines.canonical`.
+    """
+    shape, element = tile_shape(str(best.dtype)), _float_ir(best.dtype)
+    signature = types.void(best, second, squares, norms, types.float64, types.float64, limit, near, far)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        lanes = shape.lanes
+        given, wide, single = (ir.VectorType(kind, lanes) for kind in (element, _F64, _F32))
+        at = [_pointer(context, builder, sig.args[i], args[i]) for i in (0, 1, 2, 3, 6, 7, 8)]
+        error, floor = (_splat(builder, args[i], lanes) for i in (4, 5))
+        add, sub, mul = builder.fadd, builder.fsub, builder.fmul
+
+        def constant(value: float) -> Any:
+            return ir.Constant(wide, [value] * lanes)
+
+        def root(square: Any, factor: float) -> Any:
+            zero = constant(0.0)
+            clipped = builder.select(builder.fcmp_ordered(">", square, zero), square, zero)
+            sqrt = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(wide, [wide]), f"llvm.sqrt.{_suffix(wide)}"
+            )
+            return builder.fptrunc(mul(builder.call(sqrt, [clipped]), constant(factor)), single)
+
+        for r in range(shape.vectors):
+            offset = ir.Constant(_I64, r * lanes)
+            where = [builder.gep(pointer, [offset]) for pointer in at]
+            top, runner, square = (_load_vector(builder, p, given, 4 if element == _F32 else 8) for p in where[:3])
+            if element == _F32:
+                top, runner, square = (builder.fpext(v, wide) for v in (top, runner, square))
+            twice = mul(constant(2.0), error)
+            norm = add(mul(square, add(constant(1.0), twice)), floor)
+            slack = add(mul(error, norm), mul(constant(2.0), floor))
+            least = sub(top, mul(twice, _load_vector(builder, where[3], wide, 8)))
+            inner = add(sub(norm, mul(constant(2.0), least)), slack)
+            outer = sub(sub(mul(square, sub(constant(1.0), twice)), add(slack, floor)), mul(constant(2.0), runner))
+            _store_vector(builder, sub(least, slack), where[4], 8)
+            _store_vector(builder, root(inner, 1.0 + OUTWARD), where[5], 4)
+            _store_vector(builder, root(outer, 1.0 - OUTWARD), where[6], 4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
 def trailing_zeros(typingctx, word):  # type: ignore[no-untyped-def]
     """Number of zero bits below the lowest set bit of a non-zero uint64."""
 
@@ -264,8 +334,7 @@ def trailing_zeros(typingctx, word):  # type: ignore[no-untyped-def]
     return types.int64(types.uint64), codegen
 
 
-# --------------------------------------------------------------------------------------------------------- gather and
-# transpose
+# ------------------------------------------------------------------------------------------------- gather and transpose
 
 
 def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
@@ -359,8 +428,33 @@ def pack_rows(typingctx, data, indices, count, origin, scale, tile):  # type: ig
     return signature, codegen
 
 
-# ------------------------------------------------------------------------------------------------------ the canonical
-# distance
+@intrinsic
+def prefetch_row(typingctx, data, row):  # type: ignore[no-untyped-def]
+    """Ask for ``data[row]`` ahead of its use: memory is slower to bring a row than few centres are to be scored."""
+    signature = types.void(data, types.int64)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        matrix = context.make_array(sig.args[0])(context, builder, args[0])
+        width = builder.extract_value(matrix.shape, 1)
+        start = builder.gep(matrix.data, [builder.mul(args[1], width)])
+        pointer = ir.IntType(8).as_pointer()
+        prefetch = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32]), "llvm.prefetch.p0"
+        )
+        read, second_level, cached = (ir.Constant(_I32, value) for value in (0, 2, 1))
+
+        def body(j: Any, carried: list[Any]) -> list[Any]:
+            line = builder.bitcast(builder.gep(start, [j]), pointer)
+            builder.call(prefetch, [line, read, second_level, cached])
+            return carried
+
+        _counted_loop(builder, width, 16 if sig.args[0].dtype == types.float32 else 8, [], body)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+# ----------------------------------------------------------------------------------------------- the canonical distance
 
 
 @intrinsic
@@ -425,5 +519,56 @@ def squared_distance(typingctx, data, row, centers, center, scale):  # type: ign
             )
             total = builder.fadd(total, moved)
         return builder.extract_element(total, ir.Constant(_I32, 0))
+
+    return signature, codegen
+
+
+# ---------------------------------------------------------------------------------------------------- fixed-point sums
+
+
+@intrinsic
+def add_row(typingctx, data, row, weight, high_scale, low_scale, high, low, target, source):  # type: ignore[no-untyped-def]
+    """Add ``weight * data[row]`` in fixed point to the sums of cluster ``target`` and take it from those of ``source``.
+
+    ``high``, ``low`` (k, d) int64; a cluster of -1 is none. ``high_scale`` (d,) and ``low_scale`` as in
+    :mod:`gpuclust.engines.canonical`.
+    """
+    element = _float_ir(data.dtype)
+    signature = types.void(
+        data, types.int64, types.float64, high_scale, types.float64, high, low, types.int64, types.int64
+    )
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        lanes = 8
+        wide, given, integers = (ir.VectorType(kind, lanes) for kind in (_F64, element, _I64))
+        matrix = context.make_array(sig.args[0])(context, builder, args[0])
+        width = builder.extract_value(matrix.shape, 1)
+        x = builder.gep(matrix.data, [builder.mul(args[1], width)])
+        scales = _pointer(context, builder, sig.args[3], args[3])
+        tables = [_pointer(context, builder, sig.args[i], args[i]) for i in (5, 6)]
+        weight, low_factor = _splat(builder, args[2], lanes), _splat(builder, args[4], lanes)
+        rint = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(wide, [wide]), f"llvm.rint.{_suffix(wide)}"
+        )
+
+        def body(j: Any, carried: list[Any]) -> list[Any]:
+            left = builder.sub(width, j)
+            value = _masked_load(builder, builder.gep(x, [j]), given, left, 4 if element == _F32 else 8)
+            value = builder.fpext(value, wide) if element == _F32 else value
+            scale = _masked_load(builder, builder.gep(scales, [j]), wide, left, 8)
+            scaled = builder.fmul(builder.fmul(value, weight), scale)
+            top = builder.call(rint, [scaled])
+            rest = builder.call(rint, [builder.fmul(builder.fsub(scaled, top), low_factor)])
+            for cluster, change in ((args[7], builder.add), (args[8], builder.sub)):
+                with builder.if_then(builder.icmp_signed(">=", cluster, ir.Constant(_I64, 0))):
+                    at = builder.add(builder.mul(cluster, width), j)
+                    for table, limb in zip(tables, (top, rest), strict=True):
+                        place = builder.gep(table, [at])
+                        sums = _masked_load(builder, place, integers, left, 8)
+                        _masked_store(builder, change(sums, builder.fptosi(limb, integers)), place, left, 8)
+            return carried
+
+        _counted_loop(builder, width, lanes, [], body)
+        return context.get_dummy_value()
 
     return signature, codegen
