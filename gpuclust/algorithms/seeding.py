@@ -14,6 +14,7 @@ import numpy as np
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.algorithms.random import Stream, purpose_stream
 from gpuclust.engines.base import DRAW_BLOCK, Engine
+from gpuclust.sources import as_source
 
 __all__ = ["parallel", "plus_plus", "random_rows"]
 
@@ -125,8 +126,6 @@ def parallel(
     The rows drawn are weighted by the rows they are nearest to and reduced to ``n_clusters`` by k-means++ among
     themselves. Returns as :func:`plus_plus`.
     """
-    from gpuclust.sources import as_source
-
     engine, stream = data.engine, purpose_stream(seed, "k-means||")
     chosen = np.array([_weighted_row(data, stream)], dtype=np.int64)
     new = data.take(chosen).astype(np.float64)

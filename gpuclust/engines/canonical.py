@@ -181,7 +181,7 @@ def exact_products(first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
     return [a * b for a in halves[0] for b in halves[1]]
 
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 
 
 def _layers(values: np.ndarray) -> list[float]:
