@@ -61,6 +61,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -173,12 +174,15 @@ def exact_total(arrays: Iterable[np.ndarray]) -> float:
 
 
 def exact_products(first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
-    """Four float64 arrays, each exact, whose sum is ``first * second`` (non-negative, far from under- and overflow)."""
-    halves = []
-    for factor in (first, second):
-        upper = (factor.view(np.int64) & ~np.int64((1 << 27) - 1)).view(np.float64)
-        halves.append((upper, factor - upper))
-    return [a * b for a in halves[0] for b in halves[1]]
+    """Six float64 arrays, each exact, whose sum is ``first * second`` (non-negative, far from under- and overflow)."""
+    # 53 bits in two pieces leave 27 in one of them, and two such pieces have a product of 54.
+    return [a * b for a in _pieces(first, (36, 18)) for b in _pieces(second, (27,))]
+
+
+def _pieces(values: np.ndarray, cuts: tuple[int, ...]) -> list[np.ndarray]:
+    """``values`` as a sum of arrays: the leading bits of each mantissa down to the first of ``cuts``, and so on."""
+    heads = [(values.view(np.int64) & ~np.int64((1 << cut) - 1)).view(np.float64) for cut in cuts]
+    return [heads[0], *(b - a for a, b in pairwise([*heads, values]))]
 
 
 _BLOCK = 1 << 16

@@ -25,9 +25,10 @@ __all__ = ["cache_folder", "kernel"]
 
 @cache
 def _source_stamp() -> str:
-    """Hash of this folder's sources: a kernel inlines code of its neighbours, so any change must recompile it."""
+    """Hash of the sources here and one folder up: kernels inline their neighbours and the constants of canonical.py."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *here.parent.glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
