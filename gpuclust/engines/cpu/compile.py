@@ -28,7 +28,7 @@ def _source_stamp() -> str:
     """Hash of the sources here and one folder up: kernels inline their neighbours and the constants of canonical.py."""
     digest = hashlib.sha256(numba.__version__.encode())
     here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *here.parent.glob("*.py")]):
+    for path in sorted([*here.rglob("*.py"), *here.parent.glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -85,6 +85,15 @@ class _KernelCacheImpl(CompileResultCacheImpl):
 
 class _KernelCache(FunctionCache):
     _impl_class = _KernelCacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:
+            # What a crashed machine left of a file: numba would fail at every start. It is made anew.
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         # A cache that cannot be written (full disk, file limit) costs the next process some seconds; it is no reason to
