@@ -57,7 +57,7 @@ class CpuCenters:
     def __init__(self, values: np.ndarray, frame: Frame, movement: Movement | None) -> None:
         # In the narrower dtype where that holds them: half the traffic of the canonical distances.
         with np.errstate(over="ignore"):
-            narrow = values.astype(np.float32)
+            narrow = values.astype(np.float32, order="C")
         self.values = narrow if np.array_equal(narrow, values) else np.ascontiguousarray(values, dtype=np.float64)
         self.frame = frame
         k = len(values)
@@ -186,7 +186,8 @@ class CpuEngine(Engine):
         return sum(moved for moved, _ in found)
 
     def distances(self, rows: np.ndarray, centers: np.ndarray, labels: np.ndarray, frame: Frame) -> np.ndarray:
-        out = np.empty(len(rows))
+        # Kernels read rows by address, and a caller's centres may have any layout.
+        centers, out = np.ascontiguousarray(centers), np.empty(len(rows))
         run_blocks(
             lambda lo, hi: distances_to_own(rows[lo:hi], centers, labels[lo:hi], frame.scale, out[lo:hi]),
             len(rows),
@@ -195,7 +196,7 @@ class CpuEngine(Engine):
         return out
 
     def pairwise(self, rows: np.ndarray, centers: np.ndarray, frame: Frame) -> np.ndarray:
-        out = np.empty((len(rows), len(centers)))
+        centers, out = np.ascontiguousarray(centers), np.empty((len(rows), len(centers)))
         run_blocks(lambda lo, hi: pairwise(rows[lo:hi], centers, frame.scale, out[lo:hi]), len(rows), BLOCK)
         return out
 
