@@ -119,7 +119,7 @@ def run(
         centers=centers,
         inertia=inertia(data, centers, state.labels),
         n_iter=n_iter,
-        n_distinct=int(np.count_nonzero(np.bincount(state.labels, minlength=len(centers)))),
+        n_distinct=int(np.count_nonzero(_rows_in(state.labels, len(centers)))),
         converged=converged,
     )
 
@@ -131,6 +131,12 @@ def _rounded(centers: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _resident_rows(data: Dataset):  # type: ignore[no-untyped-def]
     return next(data.parts()).rows if data.resident else None
+
+
+def _rows_in(labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Rows of each cluster, counted by pieces: ``bincount`` copies its input as int64."""
+    pieces = (labels[start : start + (1 << 20)] for start in range(0, len(labels), 1 << 20))
+    return sum((np.bincount(piece, minlength=n_clusters) for piece in pieces), np.zeros(n_clusters, np.int64))
 
 
 def _centroids(data: Dataset, sums: Sums, centers: np.ndarray, frame: Frame, spherical: bool) -> np.ndarray:
@@ -155,7 +161,7 @@ def _relocate_empty(data: Dataset, centers: np.ndarray, state: Assignment, sums:
     empty = np.flatnonzero(sums.weights(frame) <= 0)
     if not len(empty):
         return 0
-    rows_in = np.bincount(state.labels, minlength=len(centers))
+    rows_in = _rows_in(state.labels, len(centers))
     # At most one row of each cluster is passed over for being alone.
     wanted = len(empty) + len(centers)
     far_rows, far_distances = np.empty(0, np.int64), np.empty(0)
