@@ -27,13 +27,8 @@ def test_the_configured_device_is_taken(monkeypatch):
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:63"])
 def test_an_absent_gpu_is_an_error_with_the_remedy(name):
-    try:
-        engine = get_engine(name)
-    except DeviceError as error:
-        assert name in str(error)
-        assert "device='cpu'" in str(error)
-    else:
-        assert engine.name.startswith("cuda")
+    with pytest.raises(DeviceError, match=f"{name}.*use device='cpu'"):
+        get_engine(name)
 
 
 @pytest.mark.parametrize("name", ["gpu", "CPU", "cuda:", "cuda:-1", ""])

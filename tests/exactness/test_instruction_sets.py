@@ -25,7 +25,8 @@ from gpuclust.engines.cpu.vector import tile_shape
 random = np.random.default_rng(4)
 found = {"lanes": tile_shape(np.float32).lanes}
 for d, dtype, offset in ((3, np.float32, 0), (40, np.float32, 1e4), (70, np.float64, 1e6)):
-    rows = random.standard_normal((40, d))[random.integers(0, 40, 3000)] * 4 + random.standard_normal((3000, d)) + offset
+    rows = 4 * random.standard_normal((40, d))[random.integers(0, 40, 3000)] + offset
+    rows += random.standard_normal(rows.shape)
     model = KMeans(33, random_state=1, max_iter=15, n_init=1).fit(rows.astype(dtype))
     bits = model.labels_.tobytes() + model.cluster_centers_.tobytes() + repr((model.inertia_, model.n_iter_)).encode()
     found[f"{d} {np.dtype(dtype)}"] = hashlib.sha256(bits).hexdigest()
