@@ -2,89 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-from typing import NamedTuple
-
 import numpy as np
 
 from gpuclust.engines.base import DRAW_BLOCK, Assignment, Engine, Movement, Sums, Work
-from gpuclust.engines.canonical import FLOOR, OUTWARD, Frame, screen_error
-from gpuclust.engines.cpu.screen import decide, improve, keep_unsettled, plan_rows, settle, sketch_limits
+from gpuclust.engines.canonical import OUTWARD, Frame
+from gpuclust.engines.cpu.block import SHORT_SCAN, Block
+from gpuclust.engines.cpu.centers import CpuCenters
+from gpuclust.engines.cpu.screen import improve
 from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, SketchUse
 from gpuclust.engines.cpu.sums import block_totals, distances_to_own, move_rows, pairwise, survey
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
 from gpuclust.engines.cpu.vector import tile_shape
 
-__all__ = ["CpuCenters", "CpuEngine", "Panels"]
+__all__ = ["CpuEngine"]
 
 # Rows a thread takes at a time: enough to hide the call, few enough to balance and to keep a block's state in cache.
 BLOCK = 4096
-# Above this share of unsettled rows a float64 screen of them is cheaper than evaluating their candidates.
-COARSE = 0.1
-# Up to so many centres times features a row is scanned against all or none; beyond, it pays to find out which.
-SHORT_SCAN = 8192
 # The buffers of sums that threads add into, all together.
 SUMS_BUDGET = 256 * 2**20
 _NO_WEIGHTS = np.empty(0, np.float64)
-
-
-class Panels:
-    """Centres interleaved for the tile kernels of one precision, with the constants of the screen's bound.
-
-    ``vectors`` (k, w) float64 are the scaled centres (or their sketch), ``squared_norms`` (k,) float64 those of the
-    centres.
-    """
-
-    def __init__(self, vectors: np.ndarray, squared_norms: np.ndarray, dtype: np.dtype, n_features: int) -> None:
-        shape = tile_shape(dtype)
-        k, width = vectors.shape
-        n_panels = -(-k // shape.centers)
-        self.error = screen_error(width, dtype, n_features)
-        self.floor = FLOOR[np.dtype(dtype)] * width
-        self.shape = (shape.rows, shape.centers, shape.lanes)
-        padded = np.zeros((n_panels * shape.centers, 1 + width), dtype)
-        # Padding can never win nor reach a limit: scores of real centres are above -4 w.
-        padded[:, 0] = -1e30
-        padded[:k, 0] = (self.error - 0.5) * squared_norms
-        padded[:k, 1:] = vectors
-        self.count = n_panels
-        self.flat = np.ascontiguousarray(padded.reshape(n_panels, shape.centers, 1 + width).transpose(0, 2, 1)).ravel()
-
-
-class CpuCenters:
-    """Centres prepared for assignment. Panels are made on first use: most fits never need the float64 ones."""
-
-    def __init__(self, values: np.ndarray, frame: Frame, movement: Movement | None) -> None:
-        # In the narrower dtype where that holds them: half the traffic of the canonical distances.
-        with np.errstate(over="ignore"):
-            narrow = values.astype(np.float32, order="C")
-        self.values = narrow if np.array_equal(narrow, values) else np.ascontiguousarray(values, dtype=np.float64)
-        self.frame = frame
-        k = len(values)
-        self.order = np.arange(k, dtype=np.int32) if movement is None else movement.order
-        self.drifts = np.zeros(k + 1) if movement is None else movement.drifts
-        self.scaled = (values - frame.origin) * frame.scale
-        self.squared_norms = np.einsum("ij,ij->i", self.scaled, self.scaled)
-        self._panels: dict[np.dtype, Panels] = {}
-        self._sketched: tuple[Sketch, Panels] | None = None
-        self._lock = threading.Lock()
-
-    def panels(self, dtype: np.dtype | type) -> Panels:
-        key = np.dtype(dtype)
-        with self._lock:
-            if key not in self._panels:
-                self._panels[key] = Panels(
-                    self.scaled[self.order], self.squared_norms[self.order], key, self.values.shape[1]
-                )
-            return self._panels[key]
-
-    def sketched(self, sketch: Sketch) -> Panels:
-        with self._lock:
-            if self._sketched is None or self._sketched[0] is not sketch:
-                vectors = sketch.project_centers(self.scaled[self.order])
-                panels = Panels(vectors, self.squared_norms[self.order], np.dtype(np.float32), self.values.shape[1])
-                self._sketched = (sketch, panels)
-            return self._sketched[1]
 
 
 class CpuEngine(Engine):
@@ -145,9 +81,7 @@ class CpuEngine(Engine):
     ) -> Work:
         def block(lo: int, hi: int) -> Work:
             # Row numbers inside a block fit int32, however many rows the chunk has.
-            bounds = _Block(
-                rows[lo:hi], *(a[start + lo : start + hi] for a in (state.labels, state.upper, state.lower))
-            )
+            bounds = Block(rows[lo:hi], *(a[start + lo : start + hi] for a in (state.labels, state.upper, state.lower)))
             kept, needs = bounds.plan(centers, movement, sketch is not None)
             pairs = int(needs.sum()) * tile_shape(np.float32).centers
             if sketch is not None:
@@ -237,74 +171,3 @@ class CpuEngine(Engine):
 
         run_blocks(block, len(out), 64)
         return out
-
-
-class _Block(NamedTuple):
-    """A block of rows and its part of the state."""
-
-    rows: np.ndarray
-    labels: np.ndarray
-    upper: np.ndarray
-    lower: np.ndarray
-
-    def plan(self, centers: CpuCenters, movement: Movement | None, sketched: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the rows whose label may change, and how many leading panels each needs."""
-        m, k = len(self.labels), len(centers.values)
-        per_panel = tile_shape(np.float32).centers
-        if movement is None:
-            return np.arange(m, dtype=np.int32), np.full(m, -(-k // per_panel), np.int32)
-        kept, needs = np.empty(m, np.int32), np.empty(m, np.int32)
-        if not sketched and k * self.rows.shape[1] <= SHORT_SCAN:
-            n = keep_unsettled(self.labels, self.upper, self.lower, movement.grown, movement.drifts[0], kept)
-            return kept[:n], np.full(n, -(-k // per_panel), np.int32)
-        n = plan_rows(
-            self.rows, centers.values, centers.frame.scale, movement.grown, movement.drifts, per_panel,
-            self.labels, self.upper, self.lower, kept, needs,
-        )  # fmt: skip
-        return kept[:n], needs[:n]
-
-    def screen_full(self, kept: np.ndarray, needs: np.ndarray, centers: CpuCenters, certify: bool) -> tuple[int, int]:
-        """Label the rows by the full screen; return how many were decided canonically and by how many distances."""
-        unsettled, limits = self._settle(kept, needs, centers, np.float32, certify)
-        partial = np.isnan(limits)
-        if partial.any():
-            again, more = self._settle(unsettled[partial], None, centers, np.float32, certify)
-            unsettled, limits = np.append(unsettled[~partial], again), np.append(limits[~partial], more)
-        dtype: type = np.float32
-        if len(unsettled) > COARSE * len(kept):
-            dtype = np.float64
-            unsettled, limits = self._settle(unsettled, None, centers, dtype, certify)
-        n = len(unsettled)
-        panels = centers.panels(dtype)
-        distances = decide(
-            self.rows, centers.values, centers.frame.scale, unsettled, np.full(n, panels.count, np.int32), self.rows,
-            centers.frame.origin, centers.frame.scale, panels.flat, centers.order, centers.drifts, panels.shape, limits,
-            np.zeros(n), False, self.labels, self.upper, self.lower,
-        )  # fmt: skip
-        return n, distances
-
-    def _settle(
-        self, kept: np.ndarray, needs: np.ndarray | None, centers: CpuCenters, dtype: type, certify: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        panels, frame, m = centers.panels(dtype), centers.frame, len(kept)
-        unsettled, limits = np.empty(m, np.int32), np.empty(m)
-        n = settle(
-            self.rows, kept, np.full(m, panels.count, np.int32) if needs is None else needs, frame.origin, frame.scale,
-            panels.flat, centers.order, centers.drifts, centers.squared_norms, panels.shape, panels.error, panels.floor,
-            certify, self.labels, self.upper, self.lower, unsettled, limits,
-        )  # fmt: skip
-        return unsettled[:n], limits[:n]
-
-    def screen_sketch(
-        self, kept: np.ndarray, needs: np.ndarray, centers: CpuCenters, use: SketchUse, start: int
-    ) -> int:
-        """Label the rows by the sketch and canonical distances; return how many of these."""
-        sketch, margin = use
-        frame, panels, n = centers.frame, centers.sketched(sketch), len(kept)
-        part = slice(start, start + len(self.rows))
-        reach, limits = np.empty(n), np.empty(n)
-        sketch_limits(kept, sketch.squares[part], self.upper, margin, panels.error, panels.floor, reach, limits)
-        return decide(
-            self.rows, centers.values, frame.scale, kept, needs, sketch.rows[part], sketch.origin, 1.0, panels.flat,
-            centers.order, centers.drifts, panels.shape, limits, reach, True, self.labels, self.upper, self.lower,
-        )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Centres prepared for the tile kernels: interleaved into panels, with the constants of the screen's bound."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from gpuclust.engines.base import Movement
+from gpuclust.engines.canonical import FLOOR, Frame, screen_error
+from gpuclust.engines.cpu.sketch import Sketch
+from gpuclust.engines.cpu.vector import tile_shape
+
+__all__ = ["CpuCenters", "Panels"]
+
+
+class Panels:
+    """Centres interleaved for the tile kernels of one precision, with the constants of the screen's bound.
+
+    ``vectors`` (k, w) float64 are the scaled centres (or their sketch), ``squared_norms`` (k,) float64 those of the
+    centres.
+    """
+
+    def __init__(self, vectors: np.ndarray, squared_norms: np.ndarray, dtype: np.dtype, n_features: int) -> None:
+        shape = tile_shape(dtype)
+        k, width = vectors.shape
+        n_panels = -(-k // shape.centers)
+        self.error = screen_error(width, dtype, n_features)
+        self.floor = FLOOR[np.dtype(dtype)] * width
+        self.shape = (shape.rows, shape.centers, shape.lanes)
+        padded = np.zeros((n_panels * shape.centers, 1 + width), dtype)
+        # Padding can never win nor reach a limit: scores of real centres are above -4 w.
+        padded[:, 0] = -1e30
+        padded[:k, 0] = (self.error - 0.5) * squared_norms
+        padded[:k, 1:] = vectors
+        self.count = n_panels
+        self.flat = np.ascontiguousarray(padded.reshape(n_panels, shape.centers, 1 + width).transpose(0, 2, 1)).ravel()
+
+
+class CpuCenters:
+    """Centres prepared for assignment. Panels are made on first use: most fits never need the float64 ones."""
+
+    def __init__(self, values: np.ndarray, frame: Frame, movement: Movement | None) -> None:
+        # In the narrower dtype where that holds them: half the traffic of the canonical distances.
+        with np.errstate(over="ignore"):
+            narrow = values.astype(np.float32, order="C")
+        self.values = narrow if np.array_equal(narrow, values) else np.ascontiguousarray(values, dtype=np.float64)
+        self.frame = frame
+        k = len(values)
+        self.order = np.arange(k, dtype=np.int32) if movement is None else movement.order
+        self.drifts = np.zeros(k + 1) if movement is None else movement.drifts
+        self.scaled = (values - frame.origin) * frame.scale
+        self.squared_norms = np.einsum("ij,ij->i", self.scaled, self.scaled)
+        self._panels: dict[np.dtype, Panels] = {}
+        self._sketched: tuple[Sketch, Panels] | None = None
+        self._lock = threading.Lock()
+
+    def panels(self, dtype: np.dtype | type) -> Panels:
+        key = np.dtype(dtype)
+        with self._lock:
+            if key not in self._panels:
+                self._panels[key] = Panels(
+                    self.scaled[self.order], self.squared_norms[self.order], key, self.values.shape[1]
+                )
+            return self._panels[key]
+
+    def sketched(self, sketch: Sketch) -> Panels:
+        with self._lock:
+            if self._sketched is None or self._sketched[0] is not sketch:
+                vectors = sketch.project_centers(self.scaled[self.order])
+                panels = Panels(vectors, self.squared_norms[self.order], np.dtype(np.float32), self.values.shape[1])
+                self._sketched = (sketch, panels)
+            return self._sketched[1]
