@@ -148,3 +148,18 @@ def test_a_far_row_is_not_settled_by_products_that_were_lost(engine):
         np.testing.assert_array_equal(_label(engine, X, centers, np.zeros(d)), expected)
         if engine.name == "cpu":
             assert _label(engine, X, centers, np.zeros(d), certify=False)[0] == 1
+
+
+def test_no_improvement_is_lost_with_its_products(engine):
+    """A candidate nearer than the nearest centre by products that float32 drops."""
+    d, alpha = 1501, 0.25
+    row, candidate = np.full(d, 2.0**-15.5), np.full(d, 2.0**-11.52)
+    row[0], candidate[0] = 1.0, alpha
+    X = np.stack([row, -row])
+    frame = make_frame(np.zeros(d), np.abs(X).max(axis=0), 1.0, 2, 1.0)
+    squared = reference.distances(X, candidate[None], frame.scale)[:, 0]
+    for nearest in (squared * (1 + 1e-9), np.nextafter(squared, 1)):
+        rows, _, distances = engine.improvements(X, candidate[None], nearest, frame)
+        assert rows.tolist() == [0, 1]
+        np.testing.assert_array_equal(distances, squared)
+    assert not len(engine.improvements(X, candidate[None], squared, frame)[0])

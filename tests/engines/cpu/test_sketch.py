@@ -7,8 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from gpuclust.engines import get_engine
 from gpuclust.engines.canonical import make_frame
-from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, principal_directions
+from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, SketchUse, principal_directions
+from tests import reference
 
 
 def _exact(vector):
@@ -136,3 +138,30 @@ def test_the_planner_knows_noise_from_structure(monkeypatch):
     assert first is not None
     assert first.margin >= 0
     assert planner.choose(centers, labels, drifts).sketch is first.sketch
+
+
+def test_products_lost_in_a_sketched_score_lose_no_centre():
+    """A centre comes nearer than a row's own by products that float32 drops one by one: the error bound keeps it."""
+    engine = get_engine("cpu")
+    d, alpha = 1501, 0.25
+    row, coming = np.full(d, 2.0**-13), np.full(d, 2.0**-14.02)  # products just below half a unit of the score
+    row[0], coming[0] = 1.0, alpha
+    row[-1] = coming[-1] = 0.0
+    gained = (d - 2) * 2.0**-27.02
+    X = np.stack([row, -row])
+    frame = make_frame(np.zeros(d), np.abs(X).max(axis=0), 1.0, len(X), 1.0)
+    sketch = Sketch(np.eye(d)[:, :-1], len(X))
+    sketch.fill(X, 0, frame)
+    for share in np.linspace(0.1, 0.6, 6):
+        own = np.zeros(d)
+        own[0] = alpha + share * gained / (1 - alpha)
+        far = coming - 0.5
+        state = engine.new_assignment(len(X))
+        engine.assign(X, 0, engine.prepare_centers(np.stack([own, far]), frame), state, None)
+        assert state.labels[0] == 0
+        movement = engine.movement(np.stack([own, far]), np.stack([own, coming]), frame)
+        prepared = engine.prepare_centers(np.stack([own, coming]), frame, movement)
+        engine.assign(X, 0, prepared, state, movement, sketch=SketchUse(sketch, 0.0))
+        expected = reference.distances(X, np.stack([own, coming]), frame.scale).argmin(axis=1)
+        assert expected[0] == 1
+        np.testing.assert_array_equal(state.labels, expected)
