@@ -218,6 +218,28 @@ def test_parallel_spreads_over_the_clusters(engine):
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+def test_parallel_follows_its_draws(engine, weighted):
+    """Its rounds redone by hand: numbers of their own for each, chances by what is left, owners by distance."""
+    rng = np.random.default_rng(6)
+    X = rng.integers(-30, 31, size=(80, 2)).astype(np.float64)
+    weights = rng.integers(1, 4, size=80).astype(np.float64) if weighted else np.ones(80)
+    k, rounds = 6, 4
+    for seed in SEEDS:
+        stream = purpose_stream(seed, "k-means||")
+        chosen = [int(np.searchsorted(np.cumsum(weights), stream.uniform(1, 0)[0] * weights.sum(), side="right"))]
+        for turn in range(rounds):
+            left = weights * np.square(X[:, None] - X[chosen]).sum(-1).min(axis=1)
+            chance = 2.0 * k * left / left.sum()
+            chosen += np.flatnonzero(stream.uniform(80, (turn + 1) * 80) < chance).tolist()
+        assert len(chosen) > k
+        owner = np.square(X[:, None] - X[chosen]).sum(-1).argmin(axis=1)
+        owned = np.bincount(owner, weights, minlength=len(chosen))
+        _, among = seeding.plus_plus(_data(engine, X[chosen], owned), k, seed)
+        _, indices = seeding.parallel(_data(engine, X, weights if weighted else None), k, seed, n_rounds=rounds)
+        np.testing.assert_array_equal(indices, np.array(chosen)[among])
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 def test_random_rows_are_all_equally_likely_or_by_weight(engine, weighted):
     """Ordered pairs drawn without replacement."""
     weights = np.array([1.0, 2.0, 3.0, 0.5]) if weighted else np.ones(4)
@@ -229,6 +251,15 @@ def test_random_rows_are_all_equally_likely_or_by_weight(engine, weighted):
     for seed in range(1000):
         found[tuple(seeding.random_rows(data, 2, seed)[1])] += 1
     _assert_distributed(found.ravel(), probabilities.ravel())
+
+
+@pytest.mark.parametrize("n", [50, (1 << 20) + 5000], ids=["one block", "two blocks"])
+def test_random_rows_are_those_of_the_least_numbers(engine, n):
+    data = _data(engine, np.arange(n, dtype=np.float32)[:, None])
+    for seed in range(3):
+        numbers = purpose_stream(seed, "random rows").integers(n)
+        _, indices = seeding.random_rows(data, 20, seed)
+        np.testing.assert_array_equal(indices, np.argsort(numbers, kind="stable")[:20])
 
 
 def test_random_rows_when_weights_run_out(engine):
