@@ -127,6 +127,10 @@ def check_row_indices(indices: np.ndarray, n_rows: int) -> np.ndarray:
     return rows
 
 
+# Fixed-point sums keep at least 20 bits of a weight this much smaller than the largest, also of 2**30 rows.
+SMALLEST_WEIGHT = 2.0**-40
+
+
 def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     """Return one weight per row, or None when every row weighs one.
 
@@ -145,7 +149,8 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     Raises
     ------
     DataError
-        Wrong length, NaN, infinity, negative, all zero, or a sum that float64 cannot hold.
+        Wrong length, NaN, infinity, negative, all zero, positive weights that differ by more than a factor of 2**40,
+        or a sum that float64 cannot hold.
     DataTypeError
         Not numeric.
     """
@@ -176,6 +181,13 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     with np.errstate(over="ignore"):
         if math.isinf(weights.sum()):
             raise DataError("The sum of sample_weight exceeds the largest float64; scale the weights down.")
+    least = low if low > 0 else weights[weights > 0].min()
+    if least < high * SMALLEST_WEIGHT:
+        row = int(np.argmax(weights == least))
+        raise DataError(
+            f"sample_weight: the smallest positive weight, {least:.3g} at row {row}, is below 2**-40 (about 1e-12) of "
+            f"the largest, {high:.3g}, and would not count in exact sums; set such weights to zero."
+        )
     return weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -69,7 +70,6 @@ class Dataset:
         self.column_max = self._survey()
         if normalize:
             # Every coordinate of a unit row is at most one, up to rounding.
-            self._scale = float(make_frame(np.zeros(1), self.column_max.max(keepdims=True), 0.0, 1, 1.0).scale)
             self._normalize = True
             self._resident = None
             self.column_max = np.full(self.n_features, 1.5)
@@ -98,6 +98,15 @@ class Dataset:
 
     def frame(self, centers: np.ndarray) -> Frame:
         """The frame in which these rows and ``centers`` (k, d) are conditioned."""
+        if self.sample_weight is not None:
+            # Weighted rows are formed before they are scaled; only the ratios of the weights matter.
+            for value in self.column_max[self.column_max > 0]:
+                product = math.frexp(value)[1] + math.frexp(self._max_weight)[1]
+                if not -900 < product < 960:
+                    raise DataError(
+                        f"sample_weight: weights up to {self._max_weight:.3g} times values of X up to {value:.3g} "
+                        "leave the range of float64; multiply all weights by a constant so that the largest is near 1."
+                    )
         return make_frame(self._origin, self.column_max, float(np.abs(centers).max()), self.n_rows, self._max_weight)
 
     def variance(self, frame: Frame) -> float:
@@ -163,12 +172,14 @@ class Dataset:
         return self.engine.place(rows)
 
     def _unit_rows(self, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        frame = Frame(np.zeros(self.n_features), self._scale, np.ones(self.n_features), 1.0, 1.0)
-        zero = np.zeros((1, self.n_features))
-        norms = np.sqrt(self.engine.distances(rows, zero, np.zeros(len(rows), np.int32), frame)) / self._scale
-        if not norms.all():
+        largest = np.abs(rows).max(axis=1)
+        if not largest.all():
             raise DataError(
-                f"metric='cosine': row {int(numbers[int((norms == 0).argmax())])} of X is zero and has no direction; "
+                f"metric='cosine': row {int(numbers[int((largest == 0).argmax())])} of X is zero and has no direction; "
                 "every row must have a non-zero length."
             )
-        return (rows / norms[:, None]).astype(self.dtype)
+        # Each row by its own power of two first: a short row among long ones must not vanish when it is squared.
+        rows = np.ldexp(rows.astype(np.float64), -np.frexp(largest)[1][:, None])
+        plain = Frame(np.zeros(self.n_features), 1.0, np.ones(self.n_features), 1.0, 1.0)
+        squares = self.engine.distances(rows, np.zeros((1, self.n_features)), np.zeros(len(rows), np.int32), plain)
+        return (rows / np.sqrt(squares)[:, None]).astype(self.dtype)

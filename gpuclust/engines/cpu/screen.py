@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from gpuclust.engines.canonical import OUTWARD
+from gpuclust.engines.canonical import OUTWARD, TINY
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.vector import (
     pack_rows,
@@ -38,7 +38,7 @@ def keep_unsettled(labels, upper, lower, grown, widest, kept):  # type: ignore[n
     for i in range(labels.size):
         high = np.float32((np.float64(upper[i]) + grown[labels[i]]) * _GROW)
         low = np.float32((np.float64(lower[i]) - widest) * _SHRINK)
-        if low > high:
+        if low > high + TINY:
             upper[i] = high
             lower[i] = low
         else:
@@ -66,12 +66,12 @@ def plan_rows(  # type: ignore[no-untyped-def]
         label = labels[i]
         low = np.float64(lower[i])
         high = np.float64(np.float32((np.float64(upper[i]) + grown[label]) * _GROW))
-        if not ((low - drifts[0]) * _SHRINK > high):
+        if not ((low - drifts[0]) * _SHRINK > high + TINY):
             high = np.float64(np.float32(math.sqrt(squared_distance(data, i, centers, label, scale)) * _GROW))
         first, last = 0, n_centers
         while first < last:
             middle = (first + last) // 2
-            if (low - drifts[middle]) * _SHRINK > high:
+            if (low - drifts[middle]) * _SHRINK > high + TINY:
                 last = middle
             else:
                 first = middle + 1
@@ -153,7 +153,7 @@ def settle(  # type: ignore[no-untyped-def]
                 rest = square * (1.0 - 2.0 * error) - error * (square * (1.0 + 2.0 * error) + floor) - 3.0 * floor
                 far = math.sqrt(max(rest - 2.0 * other, 0.0))
                 low = np.float32(min(far, np.float64(lower[row]) - drifts[screened]) * _SHRINK)
-                if low > upper[row]:
+                if low > upper[row] + TINY:
                     lower[row] = low
                 else:
                     unsettled[listed] = row
