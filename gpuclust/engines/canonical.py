@@ -41,8 +41,10 @@ to beat, (|t|^2 - D_own) / 2.
 
 **Bounds carried across iterations.** From a settled row's scores follow an upper bound of the distance to its centre
 and a lower bound to all others (distances, not squares). When centres move, the first grows by the movement of its own
-centre, the second falls by the largest movement of any other (Hamerly 2010). While upper
-+ ``TINY`` < lower the label cannot change. Both are kept in float32, each step widened by ``OUTWARD``, which exceeds the rounding of float32 and of D.
+centre, the second falls by the largest movement of any other (Hamerly 2010). A row looks only at the centres that moved
+further than the gap; while upper + ``TINY`` < lower there are none and the label cannot change. Both bounds are kept in
+float32, each step widened by ``OUTWARD``, which exceeds the rounding of float32 and of D; below ``TINY`` float32 has no
+digits left to widen.
 
 **Fixed-point sums.** A sum over rows of w_i x_ij is kept as two int64 limbs. With t = w x 2**a_j: high = rint(t), low =
 rint((t - high) 2**b). a_j is such that n * max|w x_j| * 2**a_j < 2**62, and b such that n * 2**(b - 1) <= 2**62:
