@@ -143,8 +143,10 @@ def _centroids(data: Dataset, sums: Sums, centers: np.ndarray, frame: Frame, sph
     """Mean of each cluster; a cluster without weight keeps its centre."""
     weights = sums.weights(frame)
     filled = weights > 0
-    means = centers.copy()
-    means[filled] = sums.totals(frame)[filled] / weights[filled, None]
+    means = sums.totals(frame)
+    means /= np.where(filled, weights, 1.0)[:, None]
+    if not filled.all():
+        means[~filled] = centers[~filled]
     if spherical:
         zero, first = np.zeros((1, means.shape[1])), np.zeros(len(means), np.int32)
         lengths = np.sqrt(data.engine.distances(means, zero, first, frame)) / frame.scale

@@ -157,12 +157,20 @@ def make_frame(origin: np.ndarray, column_max: np.ndarray, reach: float, n_rows:
 
 
 def fixed_point(high: np.ndarray, low: np.ndarray, scale: np.ndarray | float, low_scale: float) -> np.ndarray:
-    """The float64 value of fixed-point sums: ``high`` and ``low`` int64 limbs of equal shape."""
-    # Carries first, so that the two float64 conversions are those of a normalised number.
-    unit = np.int64(low_scale)
-    carry = low // unit
-    rest = low - carry * unit
-    return ((high + carry).astype(np.float64) + rest.astype(np.float64) / low_scale) / scale
+    """The float64 value of fixed-point sums: ``high`` and ``low`` int64 limbs of equal shape, (k,) or (k, d)."""
+    out = np.empty(high.shape)
+    inverse, bits = 1.0 / np.asarray(scale), math.frexp(low_scale)[1] - 1
+    # By rows that fit the cache: a dozen simple passes over large tables would cost more than an iteration's screen.
+    step = max(1, _TABLE_BLOCK * len(high) // max(high.size, 1))
+    for start in range(0, len(high), step):
+        rows = slice(start, start + step)
+        # Carries first, so that the two float64 conversions are those of a normalised number.
+        carry = low[rows] >> bits
+        out[rows] = low[rows] - (carry << bits)
+        out[rows] *= 1.0 / low_scale
+        out[rows] += high[rows] + carry
+        out[rows] *= inverse
+    return out
 
 
 def exact_total(arrays: Iterable[np.ndarray]) -> float:
@@ -191,6 +199,7 @@ def _pieces(values: np.ndarray, cuts: tuple[int, ...]) -> list[np.ndarray]:
 
 
 _BLOCK = 1 << 16
+_TABLE_BLOCK = 1 << 14
 
 
 def _layers(values: np.ndarray) -> list[float]:

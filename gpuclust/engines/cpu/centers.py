@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuclust.engines.base import Movement
 from gpuclust.engines.canonical import FLOOR, Frame, screen_error
+from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.sketch import Sketch
 from gpuclust.engines.cpu.vector import tile_shape
 
@@ -18,23 +19,37 @@ class Panels:
     """Centres interleaved for the tile kernels of one precision, with the constants of the screen's bound.
 
     ``vectors`` (k, w) float64 are the scaled centres (or their sketch), ``squared_norms`` (k,) float64 those of the
-    centres.
+    centres, ``order`` (k,) int32 the sequence in which the panels hold them.
     """
 
-    def __init__(self, vectors: np.ndarray, squared_norms: np.ndarray, dtype: np.dtype, n_features: int) -> None:
+    def __init__(
+        self, vectors: np.ndarray, squared_norms: np.ndarray, order: np.ndarray, dtype: np.dtype, n_features: int
+    ) -> None:
         shape = tile_shape(dtype)
         k, width = vectors.shape
         n_panels = -(-k // shape.centers)
         self.error = screen_error(width, dtype, n_features)
         self.floor = FLOOR[np.dtype(dtype)] * width
         self.shape = (shape.rows, shape.centers, shape.lanes)
-        padded = np.zeros((n_panels * shape.centers, 1 + width), dtype)
-        # Padding can never win nor reach a limit: scores of real centres are above -4 w.
-        padded[:, 0] = -1e30
-        padded[:k, 0] = (self.error - 0.5) * squared_norms
-        padded[:k, 1:] = vectors
         self.count = n_panels
-        self.flat = np.ascontiguousarray(padded.reshape(n_panels, shape.centers, 1 + width).transpose(0, 2, 1)).ravel()
+        self.flat = np.zeros(n_panels * shape.centers * (1 + width), dtype)
+        interleave(vectors, order, (self.error - 0.5) * squared_norms, shape.centers, self.flat)
+
+
+@kernel
+def interleave(vectors, order, constants, per_panel, flat):  # type: ignore[no-untyped-def]
+    """Write the centres in ``order`` into panels; padding can never win nor reach a limit: real scores exceed -4 w."""
+    n_centers, width = vectors.shape
+    n_slots = flat.size // (width + 1)
+    for slot in range(n_slots):
+        start = slot // per_panel * per_panel * (width + 1) + slot % per_panel
+        if slot >= n_centers:
+            flat[start] = -1e30
+            continue
+        center = order[slot]
+        flat[start] = constants[center]
+        for j in range(width):
+            flat[start + (1 + j) * per_panel] = vectors[center, j]
 
 
 class CpuCenters:
@@ -59,15 +74,13 @@ class CpuCenters:
         key = np.dtype(dtype)
         with self._lock:
             if key not in self._panels:
-                self._panels[key] = Panels(
-                    self.scaled[self.order], self.squared_norms[self.order], key, self.values.shape[1]
-                )
+                self._panels[key] = Panels(self.scaled, self.squared_norms, self.order, key, self.values.shape[1])
             return self._panels[key]
 
     def sketched(self, sketch: Sketch) -> Panels:
         with self._lock:
             if self._sketched is None or self._sketched[0] is not sketch:
-                vectors = sketch.project_centers(self.scaled[self.order])
-                panels = Panels(vectors, self.squared_norms[self.order], np.dtype(np.float32), self.values.shape[1])
+                vectors, dtype = sketch.project_centers(self.scaled), np.dtype(np.float32)
+                panels = Panels(vectors, self.squared_norms, self.order, dtype, self.values.shape[1])
                 self._sketched = (sketch, panels)
             return self._sketched[1]

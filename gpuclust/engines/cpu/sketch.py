@@ -151,8 +151,8 @@ class SketchPlanner:
         if not self._possible or self._asked <= self._wait:
             return None if self._rank is None else SketchUse(self._made(0), float(drifts[self._rank]))
         k, d = centers.shape
-        scaled = self._scaled(centers)
-        distances = np.sqrt(np.maximum(self._least_squares(d, self._probe, scaled), 0.0))
+        squared = self._squared_distances(self._scaled(centers))
+        distances = np.sqrt(squared.full)
         own = np.take_along_axis(distances, labels[self._probe_numbers][:, None].astype(np.int64), axis=1)
         gaps = np.partition(distances, 1, axis=1)[:, 1] - own[:, 0]
         ranks = [-(-k // part) for part in MARGIN_PARTS]
@@ -164,10 +164,10 @@ class SketchPlanner:
 
         costs: dict[tuple[int, int], float] = {}
         for q in self._widths if self._sketch is None else [self._sketch.basis.shape[1]]:
-            least = self._least_squares(q, self._probe, scaled)
+            least = squared.sketched(q)
             for rank in ranks:
                 margin = float(drifts[rank])
-                within = float((least <= np.square(own + margin)).sum()) / len(own)
+                within = float(np.count_nonzero(least <= np.square(own + margin))) / len(own)
                 screened = share(margin)
                 screen = k * ((q + 1) * PER_MULTIPLY_ADD + PER_SCORE) + within * distance
                 costs[q, rank] = screened * screen + distance
@@ -189,12 +189,14 @@ class SketchPlanner:
         d = self._sample.shape[1]
         # Stand-ins for seeds: half of them chosen already, the others candidates.
         seeds, candidates = self._sample[0::4], self._sample[1::4]
-        nearest = self._least_squares(d, self._probe, seeds).min(1)
+        nearest = self._squared_distances(seeds).full.min(1)
+        squared = self._squared_distances(candidates)
         distance = PER_DISTANCE + PER_DISTANCE_FEATURE * d
 
         def cost(q: int) -> float:
             width = d if q == d else q + 1
-            survivors = float((self._least_squares(q, self._probe, candidates) < nearest[:, None]).mean())
+            least = squared.full if q == d else squared.sketched(q)
+            survivors = float((least < nearest[:, None]).mean())
             return width * (n_candidates * PER_MULTIPLY_ADD + PER_PACKED) + survivors * n_candidates * distance
 
         best = min([*self._widths, d], key=cost)
@@ -211,15 +213,33 @@ class SketchPlanner:
             self._sketch.fill(self._rows, 0, self._frame)
         return self._sketch
 
-    def _least_squares(self, q: int, rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
-        """The sketch's lower bounds of the squared distances, (m, k); the distances themselves for q = d."""
-        row_squares, center_squares = np.square(rows).sum(1), np.square(centers).sum(1)
-        if q == rows.shape[1]:
-            score = rows @ centers.T
-        else:
-            basis = self._basis[:, :q]
-            p, c = rows @ basis, centers @ basis
-            row_rest = np.sqrt(np.maximum(row_squares - np.square(p).sum(1), 0.0))
-            center_rest = np.sqrt(np.maximum(center_squares - np.square(c).sum(1), 0.0))
-            score = p @ c.T + np.outer(row_rest, center_rest)
-        return row_squares[:, None] + center_squares - 2.0 * score
+    def _squared_distances(self, centers: np.ndarray) -> _SquaredDistances:
+        return _SquaredDistances(self._probe, centers, self._basis)
+
+
+class _SquaredDistances:
+    """Squared distances of rows (m, d) to centres (k, d), and the sketch's lower bounds of them, for trying widths.
+
+    Plain float64 without bounds of its error: a cost is estimated, nothing is decided.
+    """
+
+    def __init__(self, rows: np.ndarray, centers: np.ndarray, basis: np.ndarray) -> None:
+        self._p, self._c = rows @ basis, centers @ basis
+        self._row_squares, self._center_squares = (
+            np.einsum("ij,ij->i", rows, rows),
+            np.einsum("ij,ij->i", centers, centers),
+        )
+        self.full = np.maximum(self._from_scores(rows @ centers.T), 0.0)
+
+    def sketched(self, q: int) -> np.ndarray:
+        """Lower bounds (m, k) by the first ``q`` directions and the residual norms."""
+        p, c = self._p[:, :q], self._c[:, :q]
+        row_rest = np.sqrt(np.maximum(self._row_squares - np.einsum("ij,ij->i", p, p), 0.0))
+        center_rest = np.sqrt(np.maximum(self._center_squares - np.einsum("ij,ij->i", c, c), 0.0))
+        return self._from_scores(np.column_stack([p, row_rest]) @ np.column_stack([c, center_rest]).T)
+
+    def _from_scores(self, scores: np.ndarray) -> np.ndarray:
+        scores *= -2.0
+        scores += self._row_squares[:, None]
+        scores += self._center_squares
+        return scores
