@@ -92,7 +92,7 @@ class Sketch:
             self.rows[start + lo : start + hi] = projected[:, :-1]
             self.squares[start + lo : start + hi] = projected[:, -1]
 
-        run_blocks(block, len(rows), 4096)
+        run_blocks(block, len(rows), 512)
 
     @_one_blas_thread
     def project_centers(self, scaled: np.ndarray) -> np.ndarray:
