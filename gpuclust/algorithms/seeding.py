@@ -8,18 +8,23 @@ were formed.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.algorithms.random import Stream, purpose_stream
 from gpuclust.engines.base import DRAW_BLOCK, Engine
+from gpuclust.engines.canonical import Frame
 from gpuclust.sources import as_source
 
 __all__ = ["parallel", "plus_plus", "random_rows"]
 
 # Quantised weights are rescaled when their total falls below this.
 _SMALL_TOTAL = 2**46
+# Rows compared with the candidates at a time: bounds the lists of those that come closer.
+_PIECE = 1 << 18
 
 
 class _Draw:
@@ -99,23 +104,40 @@ def plus_plus(
             break
         rows = np.array([draw.row(stream.below(draw.total, step * trials + t)) for t in range(trials)])
         candidates = data.take(rows).astype(np.float64)
-        found = [
-            (part.start + closer[0], *closer[1:])
-            for part in data.parts()
-            if len((closer := engine.improvements(
-                part.rows, candidates, nearest[part.rows_slice], frame, sketch, part.start
-            ))[0])
-        ]  # fmt: skip
-        numbers, which, distances = (np.concatenate(column) for column in zip(*found, strict=True))
-        saved = draw.quanta(numbers, nearest[numbers]) - draw.quanta(numbers, distances)
         gains = np.zeros(trials, np.int64)
-        np.add.at(gains, which, saved)
+        kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] | None = []
+        n_kept = 0
+        for numbers, which, distances in _improvements(data, candidates, nearest, frame, sketch):
+            np.add.at(gains, which, draw.quanta(numbers, nearest[numbers]) - draw.quanta(numbers, distances))
+            n_kept += len(numbers)
+            if kept is not None:
+                # In the first steps nearly every row comes closer: then the winner's distances are found once more.
+                kept = [*kept, (numbers, which, distances)] if n_kept <= data.n_rows // 4 else None
         best = int(gains.argmax())
         chosen[step] = rows[best]
-        mine = which == best
-        nearest[numbers[mine]] = distances[mine]
+        if kept is None:
+            winner = candidates[best : best + 1]
+            for numbers, _, distances in _improvements(data, winner, nearest, frame, sketch):
+                nearest[numbers] = distances
+        else:
+            for numbers, which, distances in kept:
+                nearest[numbers[which == best]] = distances[which == best]
         draw.refresh()
     return data.take(chosen).astype(np.float64), chosen
+
+
+def _improvements(
+    data: Dataset, candidates: np.ndarray, nearest: np.ndarray, frame: Frame, sketch: Any
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows, candidates and distances where a candidate is closer than ``nearest`` (n,), by pieces of the data."""
+    for part in data.parts():
+        for first in range(0, len(part.rows), _PIECE):
+            rows = part.rows[first : first + _PIECE]
+            start = part.start + first
+            numbers, which, distances = data.engine.improvements(
+                rows, candidates, nearest[start : start + len(rows)], frame, sketch, start
+            )
+            yield numbers + start, which, distances
 
 
 def parallel(
