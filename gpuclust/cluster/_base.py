@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -39,7 +40,7 @@ class FewerClustersWarning(ConvergenceWarning, SklearnConvergenceWarning):
     """Fewer distinct clusters than asked for: gpuclust's warning and scikit-learn's in one."""
 
 
-class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):
     """Base of `KMeans` and `MiniBatchKMeans`: parameters, opening data, initial centres, and everything after `fit`."""
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
@@ -71,9 +72,9 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
 
     # -- after fit ---------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Compute the clustering; each estimator says how."""
-        raise NotImplementedError
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit and return the labels of the training rows.
