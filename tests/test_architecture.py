@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"algorithms", "neighbors"},
     {"engines", "sources"},
     {"validation"},
-    {"config", "_resources"},
+    {"config", "_cancel", "_resources"},
     {"errors"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

@@ -23,17 +23,20 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from gpuclust import _cancel
 from gpuclust.errors import GpuclustError
 
-__all__ = ["Commands", "exit_code", "one_line", "raise_received", "signals_unwind"]
+__all__ = ["Commands", "exit_code", "one_line", "signals_unwind"]
 
-_received: BaseException | None = None  # what the last signal raised
+#: Seconds after which a second signal no longer waits for a safe point. Supervisors send two at once.
+PATIENCE = 1.0
 
 
 class Commands(TyperGroup):
@@ -95,17 +98,20 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def signals_unwind() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP end the block with an exception, so that nothing partial stays behind.
+    """Let Ctrl-C, SIGTERM and SIGHUP end the block at its next safe point, so that nothing partial stays behind.
 
-    A signal that the caller has chosen to ignore (``nohup``) stays ignored.
+    Whoever asks again after a second ends the process at once; the next run into the same place clears up. A signal
+    that the caller has chosen to ignore (``nohup``) stays ignored.
     """
-    global _received
-    _received = None
+    first: float | None = None
 
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
-        global _received
-        _received = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
-        raise _received
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if first is None:
+            first = monotonic()
+            _cancel.request(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+        elif monotonic() - first > PATIENCE:
+            os._exit(128 + number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     previous = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
@@ -114,9 +120,4 @@ def signals_unwind() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def raise_received() -> None:
-    """Raise a signal's exception again: one that arises inside a callback from C is printed there and lost."""
-    if _received is not None:
-        raise _received
+        _cancel.withdraw()

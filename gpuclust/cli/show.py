@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gpuclust.cli.exits import exit_code, one_line, raise_received
+from gpuclust._cancel import checkpoint
+from gpuclust.cli.exits import exit_code, one_line
 from gpuclust.jobs.events import Report
 
 __all__ = ["shown"]
@@ -24,7 +25,7 @@ def shown(*, as_json: bool, quiet: bool) -> Iterator[Report]:
     with _quiet() if quiet else _json_lines() if as_json or not sys.stdout.isatty() else _bar() as show:
 
         def report(event: str, **fields: Any) -> None:
-            raise_received()
+            checkpoint()
             show(event, **fields)
 
         yield report

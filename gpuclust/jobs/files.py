@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy_format
 
+from gpuclust._cancel import checkpoint
 from gpuclust.errors import GpuclustError, MissingDependencyError, OutputError, ParameterError
 
 __all__ = ["labels_suffix", "sha256", "write_array", "write_bytes", "write_errors", "write_labels"]
@@ -58,7 +59,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 def sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while block := file.read(1 << 22):
+            checkpoint()
+            digest.update(block)
+        return digest.hexdigest()
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import numba
 
+from gpuclust._cancel import checkpoint
+
 __all__ = ["n_threads", "run_blocks"]
 
 Result = TypeVar("Result")
@@ -49,15 +51,21 @@ def _pool(workers: int) -> ThreadPoolExecutor:
         return _pools[key]
 
 
+def _block(function: Callable[[int, int], Result], lo: int, hi: int) -> Result:
+    checkpoint()
+    return function(lo, hi)
+
+
 def run_blocks(function: Callable[[int, int], Result], n: int, block: int, workers: int | None = None) -> list[Result]:
     """Call ``function(lo, hi)`` for consecutive blocks of ``range(n)`` and return the results in order.
 
-    Blocks are handed out one at a time, so uneven ones balance. One thread's worth of work runs in the calling thread.
+    Blocks are handed out one at a time, so uneven ones balance; a cancelled job ends between two of them. One thread's
+    worth of work runs in the calling thread.
     """
     n_blocks = -(-n // block)
     workers = min(n_threads() if workers is None else workers, n_blocks)
     if workers <= 1 or getattr(_inside, "worker", False):
-        return [function(lo, min(n, lo + block)) for lo in range(0, n, block)]
+        return [_block(function, lo, min(n, lo + block)) for lo in range(0, n, block)]
     results: list[Result | None] = [None] * n_blocks
     ticket = count()
 
@@ -67,7 +75,7 @@ def run_blocks(function: Callable[[int, int], Result], n: int, block: int, worke
             for b in iter(lambda: next(ticket), None):
                 if b >= n_blocks:
                     return
-                results[b] = function(b * block, min(n, (b + 1) * block))
+                results[b] = _block(function, b * block, min(n, (b + 1) * block))
         finally:
             _inside.worker = False
 
