@@ -10,6 +10,7 @@
     ├── OutputError (OSError)              a result that cannot be written            exit code 4
     ├── ResourceError (RuntimeError)       memory, device or thread limits            exit code 4
     │   ├── DeviceError                    no such device, or it failed
+    │   ├── DeviceMemoryError (MemoryError)  too little memory on a device
     │   └── MissingDependencyError (ImportError)   an extra is not installed
     └── ModelError (ValueError)            a saved model that is corrupt or untrusted exit code 5
 
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "DeviceError",
+    "DeviceMemoryError",
     "FallbackWarning",
     "FileFormatError",
     "GpuclustError",
@@ -82,6 +84,10 @@ class ResourceError(GpuclustError, RuntimeError):
 
 class DeviceError(ResourceError):
     """The device that was asked for is absent or failed."""
+
+
+class DeviceMemoryError(ResourceError, MemoryError):
+    """A device has too little memory, even for the smallest chunk of rows."""
 
 
 class MissingDependencyError(ResourceError, ImportError):

@@ -5,31 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gpuclust.algorithms.random import purpose_stream
-from gpuclust.engines.base import Engine, Sums
-from gpuclust.engines.canonical import LARGEST, Frame, exact_total, make_frame
-from gpuclust.errors import DataError
+from gpuclust.engines.base import Engine, Part
+from gpuclust.engines.canonical import LARGEST, Frame, make_frame
+from gpuclust.errors import DataError, DeviceMemoryError
 from gpuclust.sources.base import Source
 
-__all__ = ["Dataset", "Part"]
+__all__ = ["Dataset"]
 
 _SAMPLED_ROWS = 1024
-
-
-class Part(NamedTuple):
-    """Rows ``start`` to ``start + len(rows)`` where the engine computes, and their weights (None: ones)."""
-
-    start: int
-    rows: Any
-    weights: np.ndarray | None
-
-    @property
-    def rows_slice(self) -> slice:
-        return slice(self.start, self.start + len(self.rows))
 
 
 class Dataset:
@@ -64,37 +52,60 @@ class Dataset:
     ) -> None:
         self.engine, self.source, self.sample_weight = engine, source, sample_weight
         self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
+        self.weights = None if sample_weight is None else engine.array(sample_weight)
+        self.resident = source.resident or engine.holds(self.n_rows * self.n_features * self.dtype.itemsize)
         self._normalize = False
-        self._resident: Any = None
-        self.resident = source.resident
+        self._kept: list[Part] | None = None
         self.column_max = self._survey()
         if normalize:
             # Every coordinate of a unit row is at most one, up to rounding.
             self._normalize = True
-            self._resident = None
+            self._kept = None
             self.column_max = np.full(self.n_features, 1.5)
         self.sample = self.take(self._strata(_SAMPLED_ROWS))
 
     def parts(self, *, start: int = 0) -> Iterator[Part]:
-        """The rows from ``start`` on, in order. Resident rows come as one part, prepared once."""
-        if self.resident and start == 0:
-            if self._resident is None:
-                self._resident = self._prepared(0, next(iter(self.source.chunks())).rows)
-            yield Part(0, self._resident, self.sample_weight)
-            return
-        for chunk in self.source.chunks(start):
-            weights = self.sample_weight
-            yield Part(
-                chunk.start,
-                self._prepared(chunk.start, chunk.rows),
-                None if weights is None else weights[chunk.start : chunk.start + len(chunk.rows)],
-            )
+        """The rows from ``start`` on, in order. Resident rows are placed once and kept."""
+        if self.resident and start == 0 and self._kept is None:
+            try:
+                self._kept = list(self._placed(0, keep=True))
+            except DeviceMemoryError:
+                self.resident = False
+        if start == 0 and self._kept is not None:
+            yield from self._kept
+        else:
+            yield from self._placed(start, keep=False)
+
+    def _placed(self, start: int, *, keep: bool) -> Iterator[Part]:
+        for first, placed in self.engine.placed(self.source.chunks(start), keep=keep):
+            rows = placed
+            if self._normalize:
+                rows, zero = self.engine.unit_rows(placed)
+                if zero is not None:
+                    raise _no_direction(first + zero)
+            weights = None if self.weights is None else self.weights[first : first + len(rows)]
+            yield Part(first, rows, weights)
+
+    @property
+    def single(self) -> Any | None:
+        """All rows where the engine computes, if they are resident as one part."""
+        if self.resident and self._kept is None:
+            next(self.parts())
+        return self._kept[0].rows if self._kept is not None and len(self._kept) == 1 else None
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Rows at any ``indices``, as (m, d) in their dtype, in the order asked for."""
         unique, inverse = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        rows = self.source.take(unique)
-        return (self._unit_rows(rows, unique) if self._normalize else rows)[inverse]
+        if self.source.device is None:
+            rows = self.source.take(unique)
+        else:
+            rows = self.engine.take(next(iter(self.source.chunks())).rows, unique)
+        if self._normalize:
+            placed, zero = self.engine.unit_rows(self.engine.place(rows))
+            if zero is not None:
+                raise _no_direction(int(unique[zero]))
+            rows = self.engine.to_host(placed)
+        return rows[inverse]
 
     def frame(self, centers: np.ndarray) -> Frame:
         """The frame in which these rows and ``centers`` (k, d) are conditioned."""
@@ -118,14 +129,15 @@ class Dataset:
     def _variance(self) -> tuple[float, float]:
         """The mean variance in scaled units, where it neither overflows nor vanishes, and the scale."""
         frame = make_frame(self._origin, self.column_max, 0.0, self.n_rows, 1.0)
-        total = Sums.zeros(1, self.n_features)
+        total = self.engine.new_sums(1, self.n_features)
         for part in self.parts():
-            labels = np.zeros(len(part.rows), np.int32)
-            self.engine.move_rows(part.rows, None, labels - np.int32(1), labels, frame, total)
-        mean = total.totals(frame) / self.n_rows
-        spread = exact_total(
-            self.engine.distances(part.rows, mean, np.zeros(len(part.rows), np.int32), frame) for part in self.parts()
-        )
+            self.engine.move_rows(part.rows, None, self.engine.new_assignment(len(part.rows), 0), frame, total)
+        any_center = self.engine.array(np.zeros((1, self.n_features)))
+        mean = self.engine.update_centers(
+            any_center, total, self.engine.new_assignment(0), frame, dtype=np.dtype(np.float64)
+        ).centers
+        parts = (part._replace(weights=None) for part in self.parts())
+        spread = self.engine.inertia(parts, mean, None, frame)
         return spread / self.n_rows / self.n_features, frame.scale
 
     @cached_property
@@ -152,8 +164,7 @@ class Dataset:
         for part in self.parts():
             bad = self.engine.survey(part.rows, column_max)
             if bad is not None:
-                row, column = bad
-                value = part.rows[row, column]
+                row, column, value = bad
                 kind = "NaN" if value != value else "infinity or a value too large"
                 raise DataError(
                     f"Input X contains {kind}: first at row {part.start + row}, column {column} of "
@@ -166,20 +177,8 @@ class Dataset:
             )
         return column_max
 
-    def _prepared(self, start: int, rows: np.ndarray) -> Any:
-        if self._normalize:
-            rows = self._unit_rows(rows, np.arange(start, start + len(rows)))
-        return self.engine.place(rows)
 
-    def _unit_rows(self, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        largest = np.abs(rows).max(axis=1)
-        if not largest.all():
-            raise DataError(
-                f"metric='cosine': row {int(numbers[int((largest == 0).argmax())])} of X is zero and has no direction; "
-                "every row must have a non-zero length."
-            )
-        # Each row by its own power of two first: a short row among long ones must not vanish when it is squared.
-        rows = np.ldexp(rows.astype(np.float64), -np.frexp(largest)[1][:, None])
-        plain = Frame(np.zeros(self.n_features), 1.0, np.ones(self.n_features), 1.0, 1.0)
-        squares = self.engine.distances(rows, np.zeros((1, self.n_features)), np.zeros(len(rows), np.int32), plain)
-        return (rows / np.sqrt(squares)[:, None]).astype(self.dtype)
+def _no_direction(row: int) -> DataError:
+    return DataError(
+        f"metric='cosine': row {row} of X is zero and has no direction; every row must have a non-zero length."
+    )

@@ -7,15 +7,17 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuclust.algorithms.assignment import inertia
-from gpuclust.algorithms.dataset import Dataset, Part
-from gpuclust.engines.base import Assignment, Sums
-from gpuclust.engines.canonical import Frame, exact_total
+from gpuclust.algorithms.dataset import Dataset
+from gpuclust.engines.base import Assignment, Movement, Part, Sums, Update
+from gpuclust.engines.canonical import Frame
 
 __all__ = ["Callback", "LloydResult", "run"]
 
@@ -73,64 +75,81 @@ def run(
     delta : bool
         Update the sums by the rows that changed label, or add all rows anew. Never changes the result.
     """
-    engine = data.engine
-    centers = _rounded(centers, data.dtype)
-    frame = data.frame(centers)
-    state = engine.new_assignment(data.n_rows)
-    sums = Sums.zeros(*centers.shape)
-    planner = engine.planner(_resident_rows(data), data.sample, len(centers), frame, screen)
+    engine, certify = data.engine, precision == "exact"
+    rounded = _rounded(centers, data.dtype)
+    frame = data.frame(rounded)
+    state, sums = engine.new_assignment(data.n_rows), engine.new_sums(*rounded.shape)
+    planner = engine.planner(data.single, data.sample, len(rounded), frame, screen)
     tolerance = tol * data.variance(frame) if tol > 0 else 0.0
-    certify, movement = precision == "exact", None
-    stable, converged, n_iter = False, False, 0
+    update_centers = partial(engine.update_centers, dtype=data.dtype, spherical=spherical, tolerance=tolerance)
 
-    def assign(part: Part) -> None:
-        engine.assign(part.rows, part.start, prepared, state, movement, sketch=sketch, certify=certify)
-
-    while n_iter < max_iter and not converged:
-        sketch = planner.choose(centers, state.labels, movement.drifts) if movement else None
-        prepared, n_changed = engine.prepare_centers(centers, frame, movement), 0
-        if not delta:
-            sums = Sums.zeros(*centers.shape)
-        for part in data.parts():
-            rows = part.rows_slice
-            before, after = state.previous[rows], state.labels[rows]
-            assign(part)
-            n_changed += int(np.count_nonzero(before != after))
-            engine.move_rows(part.rows, part.weights, before if delta else np.full_like(before, -1), after, frame, sums)
-            before[:] = after
-        n_moved = _relocate_empty(data, centers, state, sums, frame)
-        updated = _centroids(data, sums, centers, frame, spherical)
-        movement = engine.movement(centers, updated, frame)
-        own = np.arange(len(centers), dtype=np.int32)
-        shift = exact_total([engine.distances(updated, centers, own, frame)])
-        centers, n_iter = updated, n_iter + 1
-        # The same labels have the same exact sums: then the centres did not move, and the labels are theirs.
-        stable = n_changed == 0 and n_moved == 0
-        converged = stable or shift <= tolerance
-        if callback is not None:
-            callback(n_iter, n_changed, shift / frame.scale / frame.scale)
-    if not stable:
-        sketch = planner.choose(centers, state.labels, movement.drifts) if movement else None
+    def assign(centers: Any, movement: Movement | None) -> Iterator[Part]:
+        sketch = planner.choose(centers, state.labels, movement)
         prepared = engine.prepare_centers(centers, frame, movement)
         for part in data.parts():
-            assign(part)
+            engine.assign(part.rows, part.start, prepared, state, movement, sketch=sketch, certify=certify)
+            yield part
+
+    def iterate(centers: Any, movement: Movement | None) -> _Step:
+        nonlocal sums
+        if not delta:
+            sums = engine.new_sums(*rounded.shape)
+            state.previous.fill(-1)
+        for part in assign(centers, movement):
+            engine.move_rows(part.rows, part.weights, state[part.rows_slice], frame, sums)
+        return _Step(centers, update_centers(centers, sums, state, frame))
+
+    # Steps are issued ahead of their outcomes, as many as the engine likes. One that ends the run, or finds an empty
+    # cluster, halts the state: those issued after it have done nothing.
+    lag = engine.lag if data.resident and delta else 0
+    centers, movement = engine.array(rounded), None
+    ahead: deque[_Step] = deque()
+    stable, converged, n_iter = False, False, 0
+    while n_iter < max_iter and not converged:
+        while len(ahead) <= lag and n_iter + len(ahead) < max_iter:
+            latest = ahead[-1].update if ahead else None
+            ahead.append(iterate(latest.centers, latest.movement) if latest else iterate(centers, movement))
+        step = ahead.popleft()
+        update, outcome = step.update, step.update.outcome()
+        n_changed, n_moved = outcome.n_moved, 0
+        if outcome.n_empty:
+            ahead.clear()
+            n_moved = _relocate_empty(data, engine.to_host(step.centers), state, sums, frame)
+            update = update_centers(step.centers, sums, state, frame, keep_empty=True)
+            outcome = update.outcome()
+        centers, movement, n_iter = update.centers, update.movement, n_iter + 1
+        # The same labels have the same exact sums: then the centres did not move, and the labels are theirs.
+        stable = n_changed == 0 and n_moved == 0
+        converged = stable or outcome.shift <= tolerance
+        if step.update is not update and not converged:
+            engine.resume(state)
+        if callback is not None:
+            callback(n_iter, n_changed, outcome.shift / frame.scale / frame.scale)
+    if not stable:
+        engine.resume(state)
+        for _ in assign(centers, movement):
+            pass
+    labels, found = engine.to_host(state.labels), engine.to_host(centers)
     return LloydResult(
-        labels=state.labels,
-        centers=centers,
-        inertia=inertia(data, centers, state.labels),
+        labels=labels,
+        centers=found,
+        inertia=inertia(data, found, labels),
         n_iter=n_iter,
-        n_distinct=int(np.count_nonzero(_rows_in(state.labels, len(centers)))),
+        n_distinct=int(np.count_nonzero(_rows_in(labels, len(found)))),
         converged=converged,
     )
+
+
+class _Step(NamedTuple):
+    """An iteration: the centres before it, and what it made of them."""
+
+    centers: Any
+    update: Update
 
 
 def _rounded(centers: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Centres as the caller will get them: in the data's dtype, held as float64."""
     return np.ascontiguousarray(centers).astype(dtype).astype(np.float64)
-
-
-def _resident_rows(data: Dataset):  # type: ignore[no-untyped-def]
-    return next(data.parts()).rows if data.resident else None
 
 
 def _rows_in(labels: np.ndarray, n_clusters: int) -> np.ndarray:
@@ -139,57 +158,39 @@ def _rows_in(labels: np.ndarray, n_clusters: int) -> np.ndarray:
     return sum((np.bincount(piece, minlength=n_clusters) for piece in pieces), np.zeros(n_clusters, np.int64))
 
 
-def _centroids(data: Dataset, sums: Sums, centers: np.ndarray, frame: Frame, spherical: bool) -> np.ndarray:
-    """Mean of each cluster; a cluster without weight keeps its centre."""
-    weights = sums.weights(frame)
-    filled = weights > 0
-    means = sums.totals(frame)
-    means /= np.where(filled, weights, 1.0)[:, None]
-    if not filled.all():
-        means[~filled] = centers[~filled]
-    if spherical:
-        zero, first = np.zeros((1, means.shape[1])), np.zeros(len(means), np.int32)
-        lengths = np.sqrt(data.engine.distances(means, zero, first, frame)) / frame.scale
-        # Rows that cancel out have a mean without direction.
-        means = np.where(lengths[:, None] > 0, means / np.where(lengths > 0, lengths, 1.0)[:, None], centers)
-    return _rounded(means, data.dtype)
-
-
 def _relocate_empty(data: Dataset, centers: np.ndarray, state: Assignment, sums: Sums, frame: Frame) -> int:
     """Give each empty cluster the row farthest from its own centre; return how many rows moved.
 
     In order of cluster and of distance, ties to the lowest row. Rows of no weight and rows alone in their cluster stay.
     """
-    empty = np.flatnonzero(sums.weights(frame) <= 0)
-    if not len(empty):
-        return 0
-    rows_in = _rows_in(state.labels, len(centers))
+    engine = data.engine
+    engine.resume(state)
+    empty = np.flatnonzero(engine.sums_on_host(sums).weights(frame) <= 0)
+    rows_in = _rows_in(engine.to_host(state.labels), len(centers))
+    placed = engine.array(centers)
     # At most one row of each cluster is passed over for being alone.
     wanted = len(empty) + len(centers)
     far_rows, far_distances = np.empty(0, np.int64), np.empty(0)
     for part in data.parts():
-        distances = data.engine.distances(part.rows, centers, state.labels[part.rows_slice], frame)
+        distances = engine.to_host(engine.distances(part.rows, placed, state.labels[part.rows_slice], frame))
         if part.weights is not None:
-            distances[part.weights == 0] = 0.0
+            distances[engine.to_host(part.weights) == 0] = 0.0
         far_rows = np.concatenate([far_rows, np.arange(part.start, part.start + len(distances))])
         far_distances = np.concatenate([far_distances, distances])
         order = _farthest(far_distances, wanted)
         far_rows, far_distances = far_rows[order], far_distances[order]
     moved = 0
     for row, distance in zip(far_rows.tolist(), far_distances.tolist(), strict=True):
-        label = state.labels[row]
         if moved == len(empty) or distance == 0.0:
             break
+        one = slice(row, row + 1)
+        label = int(engine.to_host(state.labels[one])[0])
         if rows_in[label] == 1:
             continue
         rows_in[label] -= 1
-        state.labels[row] = empty[moved]
-        state.lower[row], state.upper[row] = 0.0, np.inf
-        one = slice(row, row + 1)
-        weights = None if data.sample_weight is None else data.sample_weight[one]
-        values = data.engine.place(data.take(np.array([row])))
-        data.engine.move_rows(values, weights, state.previous[one], state.labels[one], frame, sums)
-        state.previous[row] = empty[moved]
+        engine.relabel(state, row, int(empty[moved]))
+        weights = None if data.weights is None else data.weights[one]
+        engine.move_rows(engine.place(data.take(np.array([row]))), weights, state[one], frame, sums)
         moved += 1
     return moved
 

@@ -17,10 +17,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from gpuclust.algorithms.dataset import Dataset, Part
+from gpuclust.algorithms.dataset import Dataset
 from gpuclust.algorithms.random import Stream, purpose_stream
 from gpuclust.algorithms.sampling import distinct, draw
-from gpuclust.engines.base import Engine, Sums
+from gpuclust.engines.base import Engine, Part
 from gpuclust.engines.canonical import Frame, exact_total, make_frame
 
 __all__ = ["Batch", "Monitor", "State", "run", "step"]
@@ -71,7 +71,7 @@ class Batch(NamedTuple):
         rows = data.take(indices)
         origin = data.frame(centers).origin
         frame = make_frame(origin, data.column_max, float(np.abs(centers).max()), len(rows), 1.0)
-        return cls(data.engine, [Part(0, data.engine.place(rows), None)], len(rows), frame, rows.__getitem__)
+        return cls(data.engine, [Part(0, data.engine.place(rows))], len(rows), frame, rows.__getitem__)
 
 
 def step(
@@ -85,14 +85,16 @@ def step(
 ) -> float:
     """Update ``state`` by one batch; return the inertia of the batch for the centres before the update."""
     engine, frame, k = batch.engine, batch.frame, len(state.centers)
-    prepared = engine.prepare_centers(state.centers, frame)
-    sums, squared = Sums.zeros(*state.centers.shape), []
+    old = engine.array(state.centers)
+    prepared, sums = engine.prepare_centers(old, frame), engine.new_sums(*old.shape)
+    squared = []
     for part in batch.parts:
         found = engine.new_assignment(len(part.rows))
         engine.assign(part.rows, 0, prepared, found, None, certify=precision == "exact")
-        engine.move_rows(part.rows, part.weights, found.previous, found.labels, frame, sums)
-        distances = engine.distances(part.rows, state.centers, found.labels, frame)
-        squared.append(distances if part.weights is None else distances * part.weights)
+        engine.move_rows(part.rows, part.weights, found, frame, sums)
+        distances = engine.distances(part.rows, old, found.labels, frame)
+        squared.append(engine.to_host(distances if part.weights is None else distances * part.weights))
+    sums = engine.sums_on_host(sums)
 
     state.rows_since_reassignment += batch.n_rows
     reassign = bool((state.counts == 0).any()) or state.rows_since_reassignment >= 10 * k
@@ -216,6 +218,7 @@ def _reassign(batch: Batch, centers: np.ndarray, counts: np.ndarray, ratio: floa
 
 def _directions(engine: Engine, centers: np.ndarray, before: np.ndarray, frame: Frame) -> np.ndarray:
     """Centres scaled to unit length; one without direction stays where it was."""
-    squared = engine.distances(centers, np.zeros((1, centers.shape[1])), np.zeros(len(centers), np.int32), frame)
+    origin = engine.array(np.zeros((1, centers.shape[1])))
+    squared = engine.to_host(engine.distances(engine.place(centers), origin, None, frame))
     lengths = (np.sqrt(squared) / frame.scale)[:, None]
     return np.where(lengths > 0, centers / np.where(lengths > 0, lengths, 1.0), before)

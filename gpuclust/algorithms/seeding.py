@@ -8,29 +8,29 @@ were formed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.algorithms.random import Stream, purpose_stream
+from gpuclust.engines import get_engine
 from gpuclust.engines.base import DRAW_BLOCK, Engine
-from gpuclust.engines.canonical import Frame
 from gpuclust.sources import as_source
 
 __all__ = ["parallel", "plus_plus", "random_rows"]
 
 # Quantised weights are rescaled when their total falls below this.
 _SMALL_TOTAL = 2**46
-# Rows compared with the candidates at a time: bounds the lists of those that come closer.
-_PIECE = 1 << 18
+# Rows that k-means|| decides about at a time.
+_DRAWN_ROWS = 1 << 20
 
 
 class _Draw:
-    """Draws rows with probability proportional to ``values * weights``; values may fall between draws."""
+    """Draws rows with probability proportional to ``values * weights``, engine arrays; values may fall in between."""
 
-    def __init__(self, engine: Engine, values: np.ndarray, weights: np.ndarray | None) -> None:
+    def __init__(self, engine: Engine, values: Any, weights: Any | None) -> None:
         self._engine, self._values, self._weights = engine, values, weights
         self._rescale()
 
@@ -41,10 +41,9 @@ class _Draw:
             self._rescale()
 
     def _rescale(self) -> None:
-        weighted = self._values if self._weights is None else self._values * self._weights
-        largest = float(weighted.max())
+        largest = self._engine.largest(self._values, self._weights)
         # The total of all rows stays below 2**62.
-        exponent = 62 - math.frexp(len(weighted))[1] - math.frexp(largest)[1]
+        exponent = 62 - math.frexp(len(self._values))[1] - math.frexp(largest)[1]
         self.factor = 2.0 ** min(exponent, 1000) if largest > 0 else 1.0
         self._sum_up()
 
@@ -55,18 +54,16 @@ class _Draw:
     def total(self) -> int:
         return int(self._ends[-1])
 
-    def quanta(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """The integer weights of ``rows`` if they had ``values``."""
-        weighted = values if self._weights is None else values * self._weights[rows]
-        return np.floor(weighted * self.factor).astype(np.int64)
-
     def row(self, position: int) -> int:
         """The row that holds ``position`` in [0, total)."""
         block = int(np.searchsorted(self._ends, position, side="right"))
         start = block * DRAW_BLOCK
         before = int(self._ends[block - 1]) if block else 0
-        rows = np.arange(start, min(len(self._values), start + DRAW_BLOCK))
-        ends = np.cumsum(self.quanta(rows, self._values[rows]))
+        rows = slice(start, min(len(self._values), start + DRAW_BLOCK))
+        values = self._engine.to_host(self._values[rows])
+        if self._weights is not None:
+            values = values * self._engine.to_host(self._weights[rows])
+        ends = np.cumsum(np.floor(values * self.factor).astype(np.int64))
         return start + int(np.searchsorted(ends, position - before, side="right"))
 
 
@@ -91,12 +88,11 @@ def plus_plus(
     chosen[0] = _weighted_row(data, stream)
     first = data.take(chosen[:1]).astype(np.float64)
     frame = data.frame(first)
-    nearest = np.empty(data.n_rows)
+    nearest = engine.full(data.n_rows, np.inf, np.float64)
     for part in data.parts():
-        nearest[part.rows_slice] = engine.distances(part.rows, first, np.zeros(len(part.rows), np.int32), frame)
-    resident = next(data.parts()).rows if data.resident else None
-    sketch = engine.planner(resident, data.sample, n_clusters, frame, "auto").choose_for_seeding(trials)
-    draw = _Draw(engine, nearest, data.sample_weight)
+        nearest[part.rows_slice] = engine.distances(part.rows, engine.array(first), None, frame)
+    sketch = engine.planner(data.single, data.sample, n_clusters, frame, "auto").choose_for_seeding(trials)
+    draw = _Draw(engine, nearest, data.weights)
     for step in range(1, n_clusters):
         if draw.total == 0:
             # Every row of weight coincides with a centre.
@@ -104,40 +100,19 @@ def plus_plus(
             break
         rows = np.array([draw.row(stream.below(draw.total, step * trials + t)) for t in range(trials)])
         candidates = data.take(rows).astype(np.float64)
-        gains = np.zeros(trials, np.int64)
-        kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] | None = []
-        n_kept = 0
-        for numbers, which, distances in _improvements(data, candidates, nearest, frame, sketch):
-            np.add.at(gains, which, draw.quanta(numbers, nearest[numbers]) - draw.quanta(numbers, distances))
-            n_kept += len(numbers)
-            if kept is not None:
-                # In the first steps nearly every row comes closer: then the winner's distances are found once more.
-                kept = [*kept, (numbers, which, distances)] if n_kept <= data.n_rows // 4 else None
+        gains, found = np.zeros(trials, np.int64), []
+        for part in data.parts():
+            mine, closer = engine.gains(part, candidates, nearest[part.rows_slice], draw.factor, frame, sketch)
+            gains += mine
+            found.append((part.rows_slice, closer))
         best = int(gains.argmax())
         chosen[step] = rows[best]
-        if kept is None:
-            winner = candidates[best : best + 1]
-            for numbers, _, distances in _improvements(data, winner, nearest, frame, sketch):
-                nearest[numbers] = distances
-        else:
-            for numbers, which, distances in kept:
-                nearest[numbers[which == best]] = distances[which == best]
+        # The rows are read once more only where what was found could not be kept.
+        again = data.parts() if any(closer is None for _, closer in found) else repeat(None)
+        for reread, (place, closer) in zip(again, found, strict=False):
+            engine.adopt(reread, candidates, best, nearest[place], frame, sketch, closer)
         draw.refresh()
     return data.take(chosen).astype(np.float64), chosen
-
-
-def _improvements(
-    data: Dataset, candidates: np.ndarray, nearest: np.ndarray, frame: Frame, sketch: Any
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows, candidates and distances where a candidate is closer than ``nearest`` (n,), by pieces of the data."""
-    for part in data.parts():
-        for first in range(0, len(part.rows), _PIECE):
-            rows = part.rows[first : first + _PIECE]
-            start = part.start + first
-            numbers, which, distances = data.engine.improvements(
-                rows, candidates, nearest[start : start + len(rows)], frame, sketch, start
-            )
-            yield numbers + start, which, distances
 
 
 def parallel(
@@ -152,24 +127,25 @@ def parallel(
     chosen = np.array([_weighted_row(data, stream)], dtype=np.int64)
     new = data.take(chosen).astype(np.float64)
     frame = data.frame(new)
-    nearest, owner = np.full(data.n_rows, np.inf), np.zeros(data.n_rows, np.int64)
+    nearest = engine.full(data.n_rows, np.inf, np.float64)
+    owner = engine.full(data.n_rows, 0, np.int32)
     for turn in range(n_rounds + 1):
-        prepared = engine.prepare_centers(new, frame)
+        placed = engine.array(new)
+        prepared = engine.prepare_centers(placed, frame)
         for part in data.parts():
-            state = engine.new_assignment(len(part.rows))
+            state, mine = engine.new_assignment(len(part.rows)), part.rows_slice
             engine.assign(part.rows, 0, prepared, state, None)
-            distances = engine.distances(part.rows, new, state.labels, frame)
-            mine, closer = part.rows_slice, distances < nearest[part.rows_slice]
-            nearest[mine][closer] = distances[closer]
-            owner[mine][closer] = len(chosen) - len(new) + state.labels[closer]
-        draw = _Draw(engine, nearest, data.sample_weight)
+            distances = engine.distances(part.rows, placed, state.labels, frame)
+            engine.closer(distances, state.labels, len(chosen) - len(new), nearest[mine], owner[mine])
+        draw = _Draw(engine, nearest, data.weights)
         if turn == n_rounds or draw.total == 0:
             break
         drawn = []
-        for start in range(0, data.n_rows, 1 << 20):
-            rows = np.arange(start, min(data.n_rows, start + (1 << 20)))
-            chance = draw.quanta(rows, nearest[rows]) * (oversampling * n_clusters / draw.total)
-            drawn.append(rows[stream.uniform(len(rows), (turn + 1) * data.n_rows + start) < chance])
+        for start in range(0, data.n_rows, _DRAWN_ROWS):
+            rows = slice(start, min(data.n_rows, start + _DRAWN_ROWS))
+            weights = None if data.weights is None else data.weights[rows]
+            chance, at = oversampling * n_clusters / draw.total, (turn + 1) * data.n_rows + start
+            drawn.append(start + engine.oversample(nearest[rows], weights, draw.factor, chance, stream, at))
         picked = np.concatenate(drawn)
         if not len(picked):
             continue
@@ -181,11 +157,11 @@ def parallel(
     # Total weights in row order would depend on rounding; counts in quanta of the largest weight do not.
     weights = np.zeros(len(chosen))
     if data.sample_weight is None:
-        weights += np.bincount(owner, minlength=len(chosen))
+        weights += np.bincount(engine.to_host(owner), minlength=len(chosen))
     else:
         quanta = np.floor(data.sample_weight * (2.0**30 / data.sample_weight.max())).astype(np.int64)
         totals = np.zeros(len(chosen), np.int64)
-        np.add.at(totals, owner, quanta)
+        np.add.at(totals, engine.to_host(owner), quanta)
         weights += totals
     candidates = Dataset(engine, as_source(data.take(chosen)), weights)
     _, among = plus_plus(candidates, n_clusters, seed)
@@ -206,7 +182,8 @@ def random_rows(data: Dataset, n_clusters: int, seed: int) -> tuple[np.ndarray, 
         chosen = best_rows
     else:
         values = np.ones(data.n_rows)
-        draw, picked = _Draw(data.engine, values, data.sample_weight), []
+        # One row after the other leaves the draw: quicker where the values can be changed one by one.
+        draw, picked = _Draw(get_engine("cpu"), values, data.sample_weight), []
         for step in range(n_clusters):
             if draw.total == 0:
                 # Fewer rows with weight than clusters: the rest are taken in order.
@@ -224,5 +201,5 @@ def _weighted_row(data: Dataset, stream: Stream) -> int:
     """One row, by weight."""
     if data.sample_weight is None:
         return stream.below(data.n_rows, 0)
-    draw = _Draw(data.engine, np.ones(data.n_rows), data.sample_weight)
+    draw = _Draw(data.engine, data.engine.full(data.n_rows, 1.0, np.float64), data.weights)
     return draw.row(stream.below(draw.total, 0))

@@ -3,40 +3,64 @@
 An engine works on chunks of rows placed where it computes and keeps the per-row state of a fit there. Everything it
 returns is a function of its arguments alone: the same bits for any chunking and any number of threads (see
 :mod:`gpuclust.engines.canonical`).
+
+*Engine arrays* lie where the engine computes; algorithms slice them by rows, fill them, and hand them back. What is
+``np.ndarray`` in a signature lies in host memory on every engine.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from gpuclust.engines.canonical import Frame, fixed_point
 
-__all__ = ["DRAW_BLOCK", "Assignment", "Engine", "Movement", "Sums", "Work"]
+__all__ = ["DRAW_BLOCK", "Assignment", "Engine", "Movement", "Outcome", "Part", "Stream", "Sums", "Update", "Work"]
 
 #: Rows whose weights are summed before one of them is drawn.
 DRAW_BLOCK = 1024
 
 
+class Part(NamedTuple):
+    """Rows ``start`` to ``start + len(rows)`` where the engine computes, and their weights (None: ones) there."""
+
+    start: int
+    rows: Any
+    weights: Any | None = None
+
+    @property
+    def rows_slice(self) -> slice:
+        return slice(self.start, self.start + len(self.rows))
+
+
 @dataclass
 class Assignment:
-    """Per-row state of a fit: 16 bytes a row.
+    """Per-row state of a fit, engine arrays: 16 bytes a row.
 
     Attributes
     ----------
-    labels, previous : ndarray (n,) int32
+    labels, previous : (n,) int32
         Present label of each row (-1 before the first assignment), and the one that the sums hold.
-    upper, lower : ndarray (n,) float32
+    upper, lower : (n,) float32
         Bounds of the scaled distance to the row's centre (from above) and to all others (from below).
+    halt : engine's flag or None
+        Once it is set, by `Engine.update_centers`, operations on this state that are still under way do nothing.
     """
 
     labels: Any
     previous: Any
-    upper: Any
-    lower: Any
+    upper: Any = None
+    lower: Any = None
+    halt: Any = None
+
+    def __getitem__(self, rows: slice) -> Assignment:
+        """The state of some of the rows: views."""
+        upper, lower = (None if bound is None else bound[rows] for bound in (self.upper, self.lower))
+        return Assignment(self.labels[rows], self.previous[rows], upper, lower, self.halt)
 
 
 class Movement(NamedTuple):
@@ -66,13 +90,15 @@ class Work(NamedTuple):
 class Sums:
     """Fixed-point sums of the rows of each cluster: int64 limbs ``high``, ``low`` (k, d) and of the weights, (k,).
 
-    Partial sums of any parts of the data add up, in any order, to the same bits.
+    Partial sums of any parts of the data add up, in any order, to the same bits. ``n_moved`` (1,) int64 counts the rows
+    moved since the last `Engine.update_centers`.
     """
 
-    high: np.ndarray
-    low: np.ndarray
-    weight_high: np.ndarray
-    weight_low: np.ndarray
+    high: Any
+    low: Any
+    weight_high: Any
+    weight_low: Any
+    n_moved: Any = field(default_factory=lambda: np.zeros(1, np.int64))
 
     @classmethod
     def zeros(cls, n_clusters: int, n_features: int) -> Sums:
@@ -86,6 +112,7 @@ class Sums:
         self.low += other.low
         self.weight_high += other.weight_high
         self.weight_low += other.weight_low
+        self.n_moved += other.n_moved
         return self
 
     def weights(self, frame: Frame) -> np.ndarray:
@@ -97,38 +124,118 @@ class Sums:
         return fixed_point(self.high, self.low, frame.high, frame.low)
 
 
+class Outcome(NamedTuple):
+    """What an update of the centres found.
+
+    ``n_moved`` rows in other clusters than before, ``n_empty`` clusters without weight, ``shift`` the squared movement
+    of all centres in scaled units, correctly rounded.
+    """
+
+    n_moved: int
+    n_empty: int
+    shift: float
+
+
+class Update(Protocol):
+    """New centres (k, d) float64 as an engine array, and their movement; on a device, perhaps still being computed."""
+
+    @property
+    def centers(self) -> Any: ...
+
+    @property
+    def movement(self) -> Movement: ...
+
+    def outcome(self) -> Outcome:
+        """What the update found; waits until it is known."""
+
+
+class Stream(Protocol):
+    """Counter-based random numbers: SplitMix64 of a key and an index."""
+
+    @property
+    def key(self) -> int: ...
+
+    def uniform(self, count: int, start: int = 0) -> np.ndarray: ...
+
+
 class Engine(ABC):
     """Operations on chunks of rows: (m, d) C-contiguous float32 or float64."""
 
     name: str
+    #: Iterations that may be issued before the outcome of the first of them is read.
+    lag: int = 0
+
+    # -- data --------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def survey(self, rows: Any, column_max: np.ndarray) -> tuple[int, int] | None:
-        """Raise ``column_max`` (d,) to max|x| of the rows; return (row, column) of the first non-finite value."""
+    def place(self, rows: Any) -> Any:
+        """Rows (m, d), on the host or a device, where this engine computes. ``len()`` gives m."""
 
     @abstractmethod
-    def place(self, rows: np.ndarray) -> Any:
-        """The rows where this engine computes."""
+    def placed(self, chunks: Iterable[Any], *, keep: bool) -> Iterator[tuple[int, Any]]:
+        """Place chunks (``start``, ``rows``) one after the other; yields the same, perhaps in smaller pieces.
 
-    @abstractmethod
-    def planner(self, rows: Any | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> Any:
-        """What decides whether ``assign`` and ``improvements`` get a sketch.
+        What is yielded is valid until the next one is asked for or, with ``keep``, for ever.
 
-        ``planner.choose(centers, labels, drifts)`` before an assignment, ``planner.choose_for_seeding(n_candidates)``.
-        ``rows`` are all the rows where they are resident, else None; ``mode`` is "auto", "full" or "sketch".
+        Raises
+        ------
+        DeviceMemoryError
+            With ``keep``, when not all rows fit; otherwise when not even the smallest piece does.
         """
 
     @abstractmethod
-    def new_assignment(self, n_rows: int) -> Assignment:
-        """State of ``n_rows`` rows with no label yet."""
+    def holds(self, n_bytes: int) -> bool:
+        """Whether rows of so many bytes that the host cannot keep should be kept by the engine between passes."""
 
     @abstractmethod
-    def prepare_centers(self, centers: np.ndarray, frame: Frame, movement: Movement | None = None) -> Any:
-        """Centres (k, d) float64, within the frame, as :meth:`assign` reads them with the same ``movement``."""
+    def array(self, values: np.ndarray) -> Any:
+        """An engine array of these values."""
 
     @abstractmethod
-    def movement(self, old: np.ndarray, new: np.ndarray, frame: Frame) -> Movement:
-        """Bounds of the movement from centres ``old`` to ``new``, both (k, d) float64."""
+    def full(self, n_rows: int, value: float, dtype: type) -> Any:
+        """An engine array (n_rows,) filled with ``value``."""
+
+    @abstractmethod
+    def to_host(self, array: Any) -> np.ndarray:
+        """The values of an engine array, or of placed rows."""
+
+    @abstractmethod
+    def take(self, rows: Any, indices: np.ndarray) -> np.ndarray:
+        """Rows at ``indices`` (int64, rising) of rows that this engine can place, (len(indices), d)."""
+
+    @abstractmethod
+    def survey(self, rows: Any, column_max: np.ndarray) -> tuple[int, int, float] | None:
+        """Raise ``column_max`` (d,) to max|x| of the rows; return (row, column, value) of the first not finite."""
+
+    @abstractmethod
+    def unit_rows(self, rows: Any) -> tuple[Any, int | None]:
+        """The rows scaled to unit length, and the number of the first that is zero (then the others are undefined)."""
+
+    # -- assignment and update ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def planner(self, rows: Any | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> Any:
+        """What decides whether ``assign`` and ``gains`` get a sketch.
+
+        ``planner.choose(centers, labels, movement)`` before an assignment, ``planner.choose_for_seeding(trials)`` once.
+        ``rows`` are all the rows where they are one resident part, else None; ``mode`` is "auto", "full" or "sketch".
+        """
+
+    @abstractmethod
+    def new_assignment(self, n_rows: int, label: int = -1) -> Assignment:
+        """State of ``n_rows`` rows that all have ``label`` (-1: none) and are in no sum yet."""
+
+    @abstractmethod
+    def new_sums(self, n_clusters: int, n_features: int) -> Sums:
+        """Sums of no rows, as engine arrays."""
+
+    @abstractmethod
+    def sums_on_host(self, sums: Sums) -> Sums:
+        """The sums as NumPy arrays."""
+
+    @abstractmethod
+    def prepare_centers(self, centers: Any, frame: Frame, movement: Movement | None = None) -> Any:
+        """Centres (k, d) float64, engine array within the frame, as :meth:`assign` reads them with ``movement``."""
 
     @abstractmethod
     def assign(
@@ -141,42 +248,118 @@ class Engine(ABC):
         *,
         sketch: Any | None = None,
         certify: bool = True,
-    ) -> Work:
+    ) -> Work | None:
         """Label rows start..start+m by the argmin of the canonical distance, ties to the lowest index.
 
         ``movement`` since the state's bounds were true lets rows keep their label unseen; None: every row is screened.
         ``sketch`` of all rows (every row must have a label then) may save most of the work; it never changes the
         result. ``certify=False`` takes the screen's word: labels may then differ where two centres are nearly as close.
+        Returns what it cost where that is known at once.
         """
 
     @abstractmethod
-    def move_rows(self, rows: Any, weights: Any | None, before: Any, after: Any, frame: Frame, sums: Sums) -> int:
-        """Move rows whose label differs from ``before`` to ``after`` ((m,), -1: none) in ``sums``; return how many."""
+    def move_rows(self, rows: Any, weights: Any | None, state: Assignment, frame: Frame, sums: Sums) -> None:
+        """Move the rows whose label is not the ``previous`` one between the ``sums``; then it is the previous one.
+
+        ``state`` is that of these rows alone, (m,); a label of -1 is no cluster.
+        """
 
     @abstractmethod
-    def distances(self, rows: Any, centers: np.ndarray, labels: Any, frame: Frame) -> np.ndarray:
-        """Canonical distance of each row to ``centers[labels]``, (m,) float64, in scaled units."""
+    def update_centers(
+        self,
+        centers: Any,
+        sums: Sums,
+        state: Assignment,
+        frame: Frame,
+        *,
+        dtype: np.dtype,
+        spherical: bool = False,
+        tolerance: float = 0.0,
+        keep_empty: bool = False,
+    ) -> Update:
+        """Mean of each cluster, rounded to ``dtype`` and held as float64; one without weight keeps its centre.
+
+        ``spherical``: scaled to unit length. The state halts when no row was moved, when the shift is at most
+        ``tolerance``, and when there are empty clusters unless ``keep_empty``. Clears ``sums.n_moved``.
+        """
 
     @abstractmethod
-    def pairwise(self, rows: Any, centers: np.ndarray, frame: Frame) -> np.ndarray:
+    def movement(self, old: Any, new: Any, frame: Frame) -> Movement:
+        """Bounds of the movement from centres ``old`` to ``new``, both (k, d) float64."""
+
+    @abstractmethod
+    def resume(self, state: Assignment) -> None:
+        """Clear the state's halt."""
+
+    @abstractmethod
+    def relabel(self, state: Assignment, row: int, label: int) -> None:
+        """Give one row a label, with bounds that promise nothing."""
+
+    # -- distances ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def distances(self, rows: Any, centers: Any, labels: Any | None, frame: Frame) -> Any:
+        """Canonical distance of each row to ``centers[labels]`` (None: the first), (m,) float64, in scaled units."""
+
+    @abstractmethod
+    def pairwise(self, rows: Any, centers: Any, frame: Frame) -> np.ndarray:
         """Canonical distance of each row to every centre, (m, k) float64, in scaled units."""
 
     @abstractmethod
-    def improvements(
+    def inertia(self, parts: Iterable[Part], centers: Any, labels: Any | None, frame: Frame) -> float:
+        """Weighted sum of the rows' distances to ``centers[labels]`` (None: the first), correctly rounded, scaled."""
+
+    # -- seeding -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def gains(
         self,
-        rows: Any,
+        part: Part,
         candidates: np.ndarray,
-        nearest: np.ndarray,
+        nearest: Any,
+        factor: float,
         frame: Frame,
         sketch: Any | None = None,
-        start: int = 0,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where a candidate (l, d) float64 is canonically closer to a row than ``nearest`` (m,) float64 says.
+    ) -> tuple[np.ndarray, Any]:
+        """How much each candidate (l, d) float64 would lower the rows' integer weights: (l,) int64.
 
-        Returns row numbers within the chunk (int64, rising), candidates (int32) and distances (float64, scaled units).
-        ``sketch`` is of all rows, this chunk's beginning at ``start``.
+        The integer weight of a row is floor(nearest * weight * factor), ``nearest`` (m,) float64 its distance to the
+        nearest seed. Also returns what :meth:`adopt` may reuse, or None. ``sketch`` is of all rows.
         """
 
     @abstractmethod
-    def block_totals(self, values: np.ndarray, weights: np.ndarray | None, factor: float) -> np.ndarray:
+    def adopt(
+        self,
+        part: Part | None,
+        candidates: np.ndarray,
+        best: int,
+        nearest: Any,
+        frame: Frame,
+        sketch: Any | None,
+        found: Any | None,
+    ) -> None:
+        """Lower ``nearest`` to the distance to ``candidates[best]`` where that is closer.
+
+        ``part`` may be None when ``found``, from :meth:`gains`, is not.
+        """
+
+    @abstractmethod
+    def closer(self, distances: Any, labels: Any, offset: int, nearest: Any, owner: Any) -> None:
+        """Where ``distances`` are below ``nearest``: take them, and ``labels + offset`` as ``owner`` (int32)."""
+
+    @abstractmethod
+    def oversample(
+        self, nearest: Any, weights: Any | None, factor: float, chance: float, stream: Stream, start: int
+    ) -> np.ndarray:
+        """Positions (int64, rising) where ``stream.uniform`` at ``start`` + position is below weight x ``chance``.
+
+        The weight is floor(nearest * weights * factor).
+        """
+
+    @abstractmethod
+    def largest(self, values: Any, weights: Any | None) -> float:
+        """max(values * weights)."""
+
+    @abstractmethod
+    def block_totals(self, values: Any, weights: Any | None, factor: float) -> np.ndarray:
         """Sums of floor(values * weights * factor) over consecutive blocks of ``DRAW_BLOCK`` rows, int64."""

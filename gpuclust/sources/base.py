@@ -40,6 +40,8 @@ class Source(ABC):
         is the one that is stored, before widening.
     feature_names : list of str or None
         Column names of a table; None where columns have no names.
+    device : str or None
+        The device on which the chunks lie, e.g. "cuda:0"; None: host memory.
     """
 
     n_rows: int
@@ -48,6 +50,7 @@ class Source(ABC):
     resident: bool
     description: str
     feature_names: list[str] | None = None
+    device: str | None = None
 
     @abstractmethod
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:

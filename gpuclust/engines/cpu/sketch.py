@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from gpuclust.engines.base import Movement
 from gpuclust.engines.canonical import SKETCH_SLACK, Frame
 from gpuclust.engines.cpu.threads import run_blocks
 
@@ -140,13 +141,17 @@ class SketchPlanner:
         self._sketch: Sketch | None = None
 
     @_one_blas_thread
-    def choose(self, centers: np.ndarray, labels: np.ndarray, drifts: np.ndarray) -> SketchUse | None:
+    def choose(self, centers: np.ndarray, labels: np.ndarray, movement: Movement | None) -> SketchUse | None:
         """The sketch to use with ``centers`` (k, d) and present ``labels`` (n,), or None for the full screen.
 
-        ``drifts`` (k + 1,) are the last movements of the centres in falling order. The cost of each way is that of an
-        iteration in the long run, if the centres went on moving like this: a row looks at the centres that move more
-        than the gap between its bounds, and the gap is at most the margin where the sketch has looked no further.
+        ``movement`` is the last one; None, before the first, when rows have no labels yet: the full screen. The cost of
+        each way is that of an iteration in the long run, if the centres went on moving like this: a row looks at the
+        centres that move more than the gap between its bounds, and the gap is at most the margin where the sketch has
+        looked no further.
         """
+        if movement is None:
+            return None
+        drifts = movement.drifts
         self._asked += 1
         if not self._possible or self._asked <= self._wait:
             return None if self._rank is None else SketchUse(self._made(0), float(drifts[self._rank]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gpuclust.engines import get_engine
+from gpuclust.engines.base import Part
 from gpuclust.engines.canonical import FLOOR, make_frame, screen_error
 from gpuclust.engines.cpu import vector
 from tests import reference
@@ -159,7 +160,6 @@ def test_no_improvement_is_lost_with_its_products(engine):
     frame = make_frame(np.zeros(d), np.abs(X).max(axis=0), 1.0, 2, 1.0)
     squared = reference.distances(X, candidate[None], frame.scale)[:, 0]
     for nearest in (squared * (1 + 1e-9), np.nextafter(squared, 1)):
-        rows, _, distances = engine.improvements(X, candidate[None], nearest, frame)
-        assert rows.tolist() == [0, 1]
-        np.testing.assert_array_equal(distances, squared)
-    assert not len(engine.improvements(X, candidate[None], squared, frame)[0])
+        _, found = engine.gains(Part(0, X), candidate[None], nearest, 1.0, frame)
+        engine.adopt(Part(0, X), candidate[None], 0, nearest, frame, None, found)
+        np.testing.assert_array_equal(nearest, squared)

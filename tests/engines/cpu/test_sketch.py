@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpuclust.engines import get_engine
+from gpuclust.engines.base import Movement
 from gpuclust.engines.canonical import make_frame
 from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, SketchUse, principal_directions
 from tests import reference
@@ -111,7 +112,7 @@ def _planner(X, k, mode):
 def test_no_sketch_where_it_cannot_pay(n, d, k, mode):
     X = np.random.default_rng(3).normal(size=(n, d))
     planner, labels, drifts = _planner(X, k, mode)
-    assert planner.choose(X[:k], labels, drifts) is None
+    assert planner.choose(X[:k], labels, Movement(None, None, drifts)) is None
     assert planner.choose_for_seeding(k) is None
 
 
@@ -119,7 +120,7 @@ def test_no_sketch_without_resident_rows():
     X = np.random.default_rng(3).normal(size=(300, 40))
     frame = make_frame(X.mean(axis=0), np.abs(X).max(axis=0), 0.0, len(X), 1.0)
     planner = SketchPlanner(None, X, 20, frame, "sketch")
-    assert planner.choose(X[:20], np.zeros(300, np.int32), np.zeros(21)) is None
+    assert planner.choose(X[:20], np.zeros(300, np.int32), Movement(None, None, np.zeros(21))) is None
 
 
 def test_the_planner_knows_noise_from_structure(monkeypatch):
@@ -128,16 +129,16 @@ def test_the_planner_knows_noise_from_structure(monkeypatch):
     rng = np.random.default_rng(4)
     noise = rng.normal(size=(2000, 64))
     planner, labels, drifts = _planner(noise, 100, "auto")
-    assert planner.choose(noise[:100], labels, drifts) is None
+    assert planner.choose(noise[:100], labels, Movement(None, None, drifts)) is None
     flat = rng.normal(size=(2000, 4)) @ rng.normal(size=(4, 256)) + rng.normal(size=(2000, 256)) * 1e-3
     centers = flat[:500]
     planner, _, _ = _planner(flat, 500, "auto")
     drifts = np.append(np.linspace(0.1, 1e-3, 500), 0.0)
     labels = (np.square(centers).sum(1) - 2 * flat @ centers.T).argmin(1).astype(np.int32)
-    first = planner.choose(centers, labels, drifts)
+    first = planner.choose(centers, labels, Movement(None, None, drifts))
     assert first is not None
     assert first.margin >= 0
-    assert planner.choose(centers, labels, drifts).sketch is first.sketch
+    assert planner.choose(centers, labels, Movement(None, None, drifts)).sketch is first.sketch
 
 
 def test_products_lost_in_a_sketched_score_lose_no_centre():
