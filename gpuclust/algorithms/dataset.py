@@ -118,7 +118,8 @@ class Dataset:
                         f"sample_weight: weights up to {self._max_weight:.3g} times values of X up to {value:.3g} "
                         "leave the range of float64; multiply all weights by a constant so that the largest is near 1."
                     )
-        return make_frame(self._origin, self.column_max, float(np.abs(centers).max()), self.n_rows, self._max_weight)
+        reach = float(np.abs(centers).max())
+        return make_frame(self._origin, self.column_max, reach, self.n_rows, self._max_weight, self.sample)
 
     def variance(self, frame: Frame) -> float:
         """Mean over the columns of their variance (weights aside), scaled by ``frame``: the unit of ``tol``."""

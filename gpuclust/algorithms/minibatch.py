@@ -69,8 +69,8 @@ class Batch(NamedTuple):
     def drawn(cls, data: Dataset, centers: np.ndarray, indices: np.ndarray) -> Self:
         """Rows at ``indices``, each of weight one: the weights are in the probabilities of being drawn."""
         rows = data.take(indices)
-        origin = data.frame(centers).origin
-        frame = make_frame(origin, data.column_max, float(np.abs(centers).max()), len(rows), 1.0)
+        origin, reach = data.frame(centers).origin, float(np.abs(centers).max())
+        frame = make_frame(origin, data.column_max, reach, len(rows), 1.0, data.sample)
         return cls(data.engine, [Part(0, data.engine.place(rows))], len(rows), frame, rows.__getitem__)
 
 

@@ -33,6 +33,23 @@ and the row is settled when all but b are. ``screen_error`` contains the roundin
 loses in computed canonical distances too. The others are candidates: D is evaluated for each. Tests are written so that
 NaN means "candidate".
 
+**Screens of measured rounding.** On a GPU rows and centres are rounded to T and Y (float16 or float32, in units of
+``Frame.unit``) and the errors r = |t - T|, q = |y - Y| are measured, not assumed: values that overflow or vanish in
+float16 are then covered like any others. From t.y - T.Y = (t - T).y + T.(y - Y), the inequalities of Cauchy and Schwarz
+and of the arithmetic and geometric mean, for any rho > 0::
+
+    |t.y - T.Y| <= r |y| + |T| q <= (r**2 / rho + rho |y|**2) / 2 + (rho |T|**2 + q**2 / rho) / 2
+
+and the sum of w terms in float32 adds at most g (|T|**2 + |Y|**2) / 2, g = ``accumulation_error``. So the error is at
+most E_t + E_y, each a function of one vector::
+
+    E_v = ((rho + g) |v|**2 + |v - V|**2 / rho) / 2
+
+(``slack`` in kernels/, widened by 1 % for |T| <= |t| (1 + 2**-10) and the rounding of these very figures); the rules
+above hold with E in place of e. Tensor cores cut, they do not round, what they add: products of two float16 are exact,
+each step of 16 terms aligns them and the running sum to the largest exponent and loses less than one unit in the 24th
+bit of each (Fasi et al. 2021), hence 2**-23 for each of w + w / 16 additions.
+
 **The sketch.** With V of q orthonormal columns (orthonormal up to 2**-40, checked), p = V't and r = |t - V V't|, the
 inequality of Cauchy and Schwarz for the residuals gives t.y <= p_t.p_y + r_t r_y: the score of width q + 1 computed
 from (p, r) is an upper bound of the score. V, p and r are computed in float64 with r rounded up (``SKETCH_SLACK``),
@@ -55,8 +72,9 @@ of exact delta updates.
 **Inertia** is the correctly rounded sum of the exact products w_i D_i (``exact_products``, ``exact_total``), so it does
 not depend on the order either, and a weight of w is w rows.
 
-References: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002. G. Hamerly, Making k-means even
-faster, SDM 2010. Y. Ding et al., Yinyang k-means, ICML 2015.
+References: Y. Ding et al., Yinyang k-means, ICML 2015. M. Fasi et al., Numerical behavior of NVIDIA tensor cores, PeerJ
+Computer Science 2021. G. Hamerly, Making k-means even faster, SDM 2010. N. Higham, Accuracy and Stability of Numerical
+Algorithms, 2nd ed., 2002.
 """
 
 from __future__ import annotations
@@ -76,6 +94,7 @@ __all__ = [
     "SKETCH_SLACK",
     "TINY",
     "Frame",
+    "accumulation_error",
     "canonical_error",
     "exact_products",
     "exact_total",
@@ -108,6 +127,12 @@ def screen_error(width: int, dtype: np.dtype | type, n_features: int) -> float:
     return 1.01 * (width + 16) * unit + 4.0 * canonical_error(n_features)
 
 
+def accumulation_error(width: int, dtype: np.dtype | type, n_features: int) -> float:
+    """The bound g of the module's docstring: ``width`` products of ``dtype`` (float16 or float32) added in float32."""
+    unit = 2.0**-23 if np.dtype(dtype) == np.float16 else 2.0**-24
+    return 1.1 * (width + width / 16 + 16) * unit + 4.0 * canonical_error(n_features)
+
+
 class Frame(NamedTuple):
     """How rows are conditioned: t = (x - origin) * scale, and how their sums are scaled.
 
@@ -123,6 +148,9 @@ class Frame(NamedTuple):
         2**b of the fixed-point sums.
     weight_high : float
         The scale of the sums of weights: they are a further column of the sums.
+    unit : float
+        Power of two that brings the coordinates of most rows, t * unit, near 1: for screens of few exponent bits.
+        Affects speed, never a result.
     """
 
     origin: np.ndarray
@@ -130,30 +158,46 @@ class Frame(NamedTuple):
     high: np.ndarray
     low: float
     weight_high: float
+    unit: float = 1.0
 
 
 def _power(exponent: int | np.ndarray) -> np.ndarray:
     return np.ldexp(1.0, np.clip(exponent, _SMALLEST_EXPONENT, _LARGEST_EXPONENT))
 
 
-def make_frame(origin: np.ndarray, column_max: np.ndarray, reach: float, n_rows: int, max_weight: float) -> Frame:
+def make_frame(
+    origin: np.ndarray,
+    column_max: np.ndarray,
+    reach: float,
+    n_rows: int,
+    max_weight: float,
+    sample: np.ndarray | None = None,
+) -> Frame:
     """Frame of ``n_rows`` rows with max|x_j| = ``column_max`` (d,), weights <= ``max_weight``, centres <= ``reach``.
 
-    The scale does not depend on the origin, because it is part of the canonical distance: |x - c| and |x - o| are at
-    most twice the largest value.
+    ``sample`` (m, d), some rows, decides the unit; without it that is 1. The scale does not depend on the origin,
+    because it is part of the canonical distance: |x - c| and |x - o| are at most twice the largest value.
     """
     largest = max(float(column_max.max()), reach)
     scale = float(_power(-(math.frexp(largest)[1] + 1) if largest > 0 else 0))
     rows = max(1, math.ceil(math.log2(n_rows + 1)))
     exponents = np.frexp(column_max)[1] + math.frexp(max_weight)[1]
     high = _power(np.where(column_max > 0, 61 - rows - exponents, 0))
+    origin = np.clip(origin, -column_max, column_max)
     return Frame(
-        origin=np.clip(origin, -column_max, column_max),
+        origin=origin,
         scale=scale,
         high=high,
         low=float(2.0 ** (62 - rows)),
         weight_high=float(_power(61 - rows - math.frexp(max_weight)[1])) if max_weight != 1.0 else 1.0,
+        unit=1.0 if sample is None else _unit((sample.astype(np.float64) - origin) * scale),
     )
+
+
+def _unit(scaled: np.ndarray) -> float:
+    """A power of two, at most 2**50, that brings the root mean square of a typical row near 1."""
+    typical = float(np.sqrt(np.median(np.einsum("ij,ij->i", scaled, scaled)) / scaled.shape[1]))
+    return 2.0 ** min(max(-math.frexp(typical)[1], 0), 50) if typical > 0 else 1.0
 
 
 def fixed_point(high: np.ndarray, low: np.ndarray, scale: np.ndarray | float, low_scale: float) -> np.ndarray:

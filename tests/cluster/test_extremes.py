@@ -8,7 +8,8 @@ import pytest
 from gpuclust import KMeans
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines.canonical import make_frame
-from gpuclust.engines.cpu.sketch import Sketch, SketchUse
+from gpuclust.engines.cpu.sketch import Sketch
+from gpuclust.engines.planner import SketchUse
 from gpuclust.errors import DataError
 from gpuclust.sources import as_source
 

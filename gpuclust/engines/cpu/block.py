@@ -9,8 +9,8 @@ import numpy as np
 from gpuclust.engines.base import Movement
 from gpuclust.engines.cpu.centers import CpuCenters
 from gpuclust.engines.cpu.screen import decide, keep_unsettled, plan_rows, settle, sketch_limits
-from gpuclust.engines.cpu.sketch import SketchUse
 from gpuclust.engines.cpu.vector import tile_shape
+from gpuclust.engines.planner import SketchUse
 
 __all__ = ["SHORT_SCAN", "Block"]
 

@@ -12,11 +12,12 @@ from gpuclust.engines.canonical import Frame, exact_products, exact_total
 from gpuclust.engines.cpu.block import SHORT_SCAN, Block
 from gpuclust.engines.cpu.centers import CpuCenters
 from gpuclust.engines.cpu.screen import improve
-from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, SketchUse
+from gpuclust.engines.cpu.sketch import Sketch, planner
 from gpuclust.engines.cpu.sums import block_totals, distances_to_own, move_rows, pairwise, survey
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
 from gpuclust.engines.cpu.update import CpuUpdate, movement, update_centers
 from gpuclust.engines.cpu.vector import tile_shape
+from gpuclust.engines.planner import SketchPlanner, SketchUse
 
 __all__ = ["CpuEngine"]
 
@@ -94,7 +95,7 @@ class CpuEngine(Engine):
     def planner(
         self, rows: np.ndarray | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str
     ) -> SketchPlanner:
-        return SketchPlanner(rows, sample, n_clusters, frame, mode)
+        return planner(rows, sample, n_clusters, frame, mode)
 
     def new_assignment(self, n_rows: int, label: int = -1) -> Assignment:
         return Assignment(

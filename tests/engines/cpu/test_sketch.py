@@ -10,7 +10,9 @@ import pytest
 from gpuclust.engines import get_engine
 from gpuclust.engines.base import Movement
 from gpuclust.engines.canonical import make_frame
-from gpuclust.engines.cpu.sketch import Sketch, SketchPlanner, SketchUse, principal_directions
+from gpuclust.engines.cpu.sketch import COSTS, Sketch
+from gpuclust.engines.cpu.sketch import planner as planner_of
+from gpuclust.engines.planner import SketchUse, principal_directions
 from tests import reference
 
 
@@ -101,7 +103,7 @@ def test_filled_rows_are_the_projections_of_scaled_rows(start):
 
 def _planner(X, k, mode):
     frame = make_frame(X.mean(axis=0), np.abs(X).max(axis=0), 0.0, len(X), 1.0)
-    return SketchPlanner(X, X[:200], k, frame, mode), np.zeros(len(X), np.int32), np.full(k + 1, 1e-4)
+    return planner_of(X, X[:200], k, frame, mode), np.zeros(len(X), np.int32), np.full(k + 1, 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +121,13 @@ def test_no_sketch_where_it_cannot_pay(n, d, k, mode):
 def test_no_sketch_without_resident_rows():
     X = np.random.default_rng(3).normal(size=(300, 40))
     frame = make_frame(X.mean(axis=0), np.abs(X).max(axis=0), 0.0, len(X), 1.0)
-    planner = SketchPlanner(None, X, 20, frame, "sketch")
+    planner = planner_of(None, X, 20, frame, "sketch")
     assert planner.choose(X[:20], np.zeros(300, np.int32), Movement(None, None, np.zeros(21))) is None
 
 
 def test_the_planner_knows_noise_from_structure(monkeypatch):
     """Isotropic noise: no sketch. Rows near few directions: a sketch, the same object from call to call."""
-    monkeypatch.setattr("gpuclust.engines.cpu.sketch.WORTH_PLANNING", 0.0)
+    monkeypatch.setattr("gpuclust.engines.cpu.sketch.COSTS", COSTS._replace(planning=0.0))
     rng = np.random.default_rng(4)
     noise = rng.normal(size=(2000, 64))
     planner, labels, drifts = _planner(noise, 100, "auto")
