@@ -1,4 +1,4 @@
-"""``python -m bench``: run cases side by side, print the tables, store the figures."""
+"""``python -m bench``: run cases side by side on the processor, print the tables, store the figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bench import report, startup, streaming, timing
+from bench import gpu, report, startup, streaming, timing
 from bench.cases import CASES, Case, Unavailable
 from bench.peers import CONTENDERS
 
@@ -25,9 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if gpuclust itself failed on a case, 2 if a case or contender does not exist.
+        0; 1 if gpuclust itself failed on a case, 2 if a case or contender does not exist; with --gpu 4 without one.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--gpu" in arguments:
+        return gpu.main([argument for argument in arguments if argument != "--gpu"])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--gpu", action="store_true", help="the cases for a GPU instead; has options of its own")
     parser.add_argument("--case", action="append", metavar="NAME", help="run only this case (may be repeated)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this contender (repeatable)")
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each contender (default 5)")

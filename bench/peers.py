@@ -50,7 +50,7 @@ def gpuclust(rows: Rows, centers: Rows, n_iter: int) -> Result:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = KMeans(len(centers), init=centers, n_init=1, max_iter=n_iter, tol=0).fit(rows)
+        model = KMeans(len(centers), init=centers, n_init=1, max_iter=n_iter, tol=0, device="cpu").fit(rows)
     return model.cluster_centers_, model.n_iter_
 
 
@@ -139,7 +139,7 @@ def gpuclust_seeding(rows: Rows, centers: Rows, n_iter: int) -> Result:
     from gpuclust.engines import get_engine
     from gpuclust.sources import as_source
 
-    return plus_plus(Dataset(get_engine("auto"), as_source(rows)), len(centers), 1)[0], 0
+    return plus_plus(Dataset(get_engine("cpu"), as_source(rows)), len(centers), 1)[0], 0
 
 
 def sklearn_seeding(rows: Rows, centers: Rows, n_iter: int) -> Result:

@@ -16,7 +16,7 @@ from bench.cases import Case
 from bench.peers import CONTENDERS
 from bench.timing import Measurement, threads
 
-__all__ = ["environment", "machine", "record", "summary", "table", "write"]
+__all__ = ["RESULTS", "environment", "machine", "record", "slug", "summary", "table", "write"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,7 +29,12 @@ def machine() -> str:
         found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text(encoding="utf-8"))
         model = found.group(1) if found else model
     model = re.sub(r"\(.*?\)|@.*|processor|cpu|\d+-core", " ", model.lower())
-    return re.sub(r"[^a-z0-9]+", "-", f"{model} {threads()} cores").strip("-")
+    return slug(f"{model} {threads()} cores")
+
+
+def slug(name: str) -> str:
+    """`name` in small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def environment() -> dict[str, Any]:

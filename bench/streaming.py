@@ -101,7 +101,7 @@ def _fit(path: str, budget: str) -> None:
 
     warnings.simplefilter("ignore")
     initial = np.array(np.load(path, mmap_mode="r")[:: 10_000 // N_CLUSTERS][:N_CLUSTERS])
-    model = KMeans(N_CLUSTERS, init=initial, n_init=1, max_iter=N_ITER, tol=0, max_memory=budget)
+    model = KMeans(N_CLUSTERS, init=initial, n_init=1, max_iter=N_ITER, tol=0, device="cpu", max_memory=budget)
     restart_peak_memory()
     started = time.perf_counter()
     model.fit(path)

@@ -13,7 +13,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -26,7 +26,18 @@ from numpy.typing import NDArray
 from bench.cases import Case, Rows, initial_centers
 from bench.peers import CONTENDERS
 
-__all__ = ["Measurement", "inertia", "measure", "peak_memory", "resident_memory", "restart_peak_memory", "threads"]
+__all__ = [
+    "REFUSALS",
+    "Measurement",
+    "ask",
+    "inertia",
+    "measure",
+    "peak_memory",
+    "resident_memory",
+    "restart_peak_memory",
+    "threads",
+    "workers",
+]
 
 # A library refuses a case in one of these ways; anything else is a bug and ends the run.
 REFUSALS = (ArithmeticError, AssertionError, ImportError, MemoryError, RuntimeError, TypeError, ValueError)
@@ -92,19 +103,19 @@ def measure(case: Case, rounds: int, *, only: tuple[str, ...] = ()) -> tuple[int
         path = Path(folder) / "rows.npy"
         rows = case.rows()
         np.save(path, rows)
-        with _workers(list(measurements), path, case) as workers:
-            for name, worker in workers.items():  # one after the other: warm-up and memory
-                answer = _ask(worker, "first")
+        with workers(list(measurements), _serve, path, case.n_clusters, case.n_iter) as connections:
+            for name, worker in connections.items():  # one after the other: warm-up and memory
+                answer = ask(worker, "first")
                 if "refusal" in answer:
                     measurements[name].refusal = answer["refusal"]
                 else:
                     measurements[name].extra_memory = answer["extra_memory"]
                     measurements[name].n_iter = answer["n_iter"]
                     measurements[name].inertia = inertia(rows, answer["centers"])
-            turns = [name for name in workers if not measurements[name].refusal]
+            turns = [name for name in connections if not measurements[name].refusal]
             for _ in range(rounds):
                 for name in turns:
-                    answer = _ask(workers[name], "timed")
+                    answer = ask(connections[name], "timed")
                     measurements[name].wall.append(answer["wall"])
                     measurements[name].cpu.append(answer["cpu"])
                 turns = turns[1:] + turns[:1]
@@ -156,15 +167,14 @@ def _status(key: str) -> int:
 
 
 @contextmanager
-def _workers(names: list[str], path: Path, case: Case) -> Iterator[dict[str, Connection]]:
+def workers(names: list[str], serve: Callable[..., None], *arguments: Any) -> Iterator[dict[str, Connection]]:
+    """A process per name that runs ``serve(connection, name, *arguments)``, for as long as the block lasts."""
     context = multiprocessing.get_context("spawn")  # a forked child would inherit our BLAS threads' broken state
     connections, processes = {}, []
     try:
         for name in names:
             ours, theirs = context.Pipe()
-            process = context.Process(
-                target=_serve, args=(theirs, name, path, case.n_clusters, case.n_iter), daemon=True
-            )
+            process = context.Process(target=serve, args=(theirs, name, *arguments), daemon=True)
             process.start()
             theirs.close()  # so that a worker that dies is noticed as the end of the stream
             connections[name] = ours
@@ -179,7 +189,8 @@ def _workers(names: list[str], path: Path, case: Case) -> Iterator[dict[str, Con
                 process.kill()
 
 
-def _ask(worker: Connection, what: str) -> dict[str, Any]:
+def ask(worker: Connection, what: str) -> dict[str, Any]:
+    """Send a worker a request, and wait for its answer; EOFError if its process has died."""
     worker.send(what)
     answer: dict[str, Any] = worker.recv()
     return answer

@@ -1,7 +1,8 @@
 """Where gpuclust computes: argument > context manager > `set_device` > GPUCLUST_DEVICE > "auto".
 
-A device is named "auto" (the GPU where there is one, else the CPU), "cpu", "cuda" (the current GPU) or "cuda:N". This
-module only decides the name; `gpuclust.engines.get_engine` turns it into an engine.
+A device is named "auto" (the GPU where there is one, else the CPU), "cpu", "cuda" (the GPU where the data lies, else
+the current one), "cuda:N" or "cuda:N,M" (several GPUs, each with a part of the rows). This module only decides the
+name; `gpuclust.engines.get_engine` turns it into an engine.
 
 Examples
 --------
@@ -23,11 +24,12 @@ from contextvars import ContextVar
 
 from gpuclust.errors import ParameterError
 
-__all__ = ["DEVICE_VARIABLE", "device", "resolve_device", "set_device"]
+__all__ = ["DEVICE_VARIABLE", "device", "gpu_numbers", "resolve_device", "set_device"]
 
 DEVICE_VARIABLE = "GPUCLUST_DEVICE"
 
-_NAME = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]*))?")
+_NUMBER = "(0|[1-9][0-9]*)"
+_NAME = re.compile(f"auto|cpu|cuda(:{_NUMBER}(,{_NUMBER})*)?")
 
 # The context manager binds a context variable, so that concurrent threads and asyncio tasks do not see each other's
 # choice. The default is one plain name for the whole process: new threads start with an empty context.
@@ -42,7 +44,7 @@ def device(name: str) -> Iterator[str]:
     Parameters
     ----------
     name : str
-        "auto", "cpu", "cuda" or "cuda:N".
+        "auto", "cpu", "cuda", "cuda:N" or "cuda:N,M".
 
     Yields
     ------
@@ -67,7 +69,7 @@ def set_device(name: str | None) -> None:
     Parameters
     ----------
     name : str or None
-        "auto", "cpu", "cuda", "cuda:N", or None.
+        "auto", "cpu", "cuda", "cuda:N", "cuda:N,M", or None.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def resolve_device(argument: str | None = None) -> str:
     Returns
     -------
     str
-        "auto", "cpu", "cuda" or "cuda:N".
+        "auto", "cpu", "cuda", "cuda:N" or "cuda:N,M".
 
     Raises
     ------
@@ -106,9 +108,18 @@ def resolve_device(argument: str | None = None) -> str:
     return _checked(from_environment, DEVICE_VARIABLE) if from_environment else "auto"
 
 
+def gpu_numbers(name: str) -> tuple[int, ...]:
+    """Return the numbers in the name of a device: (0, 1) for "cuda:0,1", none for "cuda", "cpu" and "auto"."""
+    numbers = name.partition(":")[2]
+    return tuple(map(int, numbers.split(","))) if numbers else ()
+
+
 def _checked(name: object, parameter: str) -> str:
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ParameterError(
-            f'{parameter}={name!r} should be "auto", "cpu", "cuda" or "cuda:N", N the number of a GPU.'
-        )
-    return name
+    if isinstance(name, str) and _NAME.fullmatch(name) is not None:
+        numbers = gpu_numbers(name)
+        if len(set(numbers)) == len(numbers):
+            return name
+    raise ParameterError(
+        f'{parameter}={name!r} should be "auto", "cpu", "cuda", "cuda:N" or "cuda:N,M", N and M the numbers of '
+        "different GPUs."
+    )

@@ -22,9 +22,12 @@ __all__ = [
     "check_row_indices",
     "check_row_range",
     "check_sample_weight",
+    "cuda_device",
     "parse_memory",
+    "to_host",
 ]
 
+_DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged of dlpack.h
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:(?:([kmgtp])(i?))?b)?\s*", re.IGNORECASE)
 _MEMORY_RULE = 'expected a number of bytes >= 1, an int or a string such as "512MB" (10**6) or "2GiB" (2**30)'
 _RESHAPE = (
@@ -127,6 +130,27 @@ def check_row_indices(indices: np.ndarray, n_rows: int) -> np.ndarray:
     return rows
 
 
+def cuda_device(array: Any) -> str | None:
+    """Return "cuda:N" for a torch tensor, or an array with DLPack, in the memory of a CUDA device; otherwise None."""
+    if isinstance(array, np.ndarray) or not hasattr(type(array), "__dlpack_device__"):
+        return None
+    device: Any = getattr(array, "device", None)
+    if hasattr(device, "type"):  # torch: without asking DLPack, which knows fewer kinds of tensors
+        return f"cuda:{device.index}" if device.type == "cuda" else None
+    kind, number = array.__dlpack_device__()
+    return f"cuda:{int(number)}" if int(kind) in _DLPACK_CUDA else None
+
+
+def to_host(array: Any) -> Any:
+    """Return an array in the memory of a GPU as one in host memory, by its own method; anything else as it is."""
+    if cuda_device(array) is None:
+        return array
+    for method in ("cpu", "get"):  # of torch, of CuPy; JAX's arrays convert themselves
+        if hasattr(array, method):
+            return getattr(array, method)()
+    return array
+
+
 # Fixed-point sums keep at least 20 bits of a weight this much smaller than the largest, also of 2**30 rows.
 SMALLEST_WEIGHT = 2.0**-40
 
@@ -195,7 +219,7 @@ def _weights_as_float64(sample_weight: Any) -> np.ndarray:
     if callable(getattr(sample_weight, "detach", None)):  # a torch tensor: NumPy refuses one that requires grad
         sample_weight = sample_weight.detach()
     try:
-        given = np.asarray(sample_weight)
+        given = np.asarray(to_host(sample_weight))
         if given.dtype.kind not in "biufO":
             raise TypeError(f"dtype {given.dtype} is not numeric")
         return np.ascontiguousarray(given, dtype=np.float64) if given.ndim else given.astype(np.float64)

@@ -60,7 +60,22 @@ def test_context_is_private_to_a_thread_and_the_default_is_not() -> None:
     assert seen == ["cuda:2"]
 
 
-@pytest.mark.parametrize("name", ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:01", "cuda:1 ", "cpu\n", 0, b"cpu"])
+def test_the_numbers_of_gpus_are_read_from_the_name() -> None:
+    assert [config.gpu_numbers(name) for name in ("auto", "cpu", "cuda", "cuda:3", "cuda:10,0,2")] == [
+        (),
+        (),
+        (),
+        (3,),
+        (10, 0, 2),
+    ]
+    assert config.resolve_device("cuda:1,0") == "cuda:1,0"
+
+
+WRONG = ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:01", "cuda:1 ", "cpu\n", 0, b"cpu"]
+WRONG_LISTS = ["cuda:0,", "cuda:,0", "cuda:0,0", "cuda:0, 1", "cuda:0,cuda:1", "cpu,cuda:0", "cuda:0;1"]
+
+
+@pytest.mark.parametrize("name", [*WRONG, *WRONG_LISTS])
 def test_a_wrong_name_is_refused_everywhere(name: str) -> None:
     with pytest.raises(ParameterError, match=r"device=.* should be") as caught:
         config.resolve_device(name)

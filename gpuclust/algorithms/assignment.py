@@ -15,7 +15,7 @@ def predict(data: Dataset, centers: np.ndarray, precision: str = "exact") -> np.
     prepared = engine.prepare_centers(engine.array(centers), frame)
     labels = np.empty(data.n_rows, np.int32)
     for part in data.parts():
-        state = engine.new_assignment(len(part.rows))
+        state = engine.new_assignment(len(part.rows), beside=part.rows)
         engine.assign(part.rows, 0, prepared, state, None, certify=precision == "exact")
         labels[part.rows_slice] = engine.to_host(state.labels)
     return labels

@@ -96,10 +96,7 @@ class Dataset:
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Rows at any ``indices``, as (m, d) in their dtype, in the order asked for."""
         unique, inverse = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        if self.source.device is None:
-            rows = self.source.take(unique)
-        else:
-            rows = self.engine.take(next(iter(self.source.chunks())).rows, unique)
+        rows = self.source.take(unique)
         if self._normalize:
             placed, zero = self.engine.unit_rows(self.engine.place(rows))
             if zero is not None:
@@ -132,10 +129,11 @@ class Dataset:
         frame = make_frame(self._origin, self.column_max, 0.0, self.n_rows, 1.0)
         total = self.engine.new_sums(1, self.n_features)
         for part in self.parts():
-            self.engine.move_rows(part.rows, None, self.engine.new_assignment(len(part.rows), 0), frame, total)
+            state = self.engine.new_assignment(len(part.rows), 0, beside=part.rows)
+            self.engine.move_rows(part.rows, None, state, frame, total)
         any_center = self.engine.array(np.zeros((1, self.n_features)))
         mean = self.engine.update_centers(
-            any_center, total, self.engine.new_assignment(0), frame, dtype=np.dtype(np.float64)
+            any_center, total, self.engine.new_assignment(1), frame, dtype=np.dtype(np.float64)
         ).centers
         parts = (part._replace(weights=None) for part in self.parts())
         spread = self.engine.inertia(parts, mean, None, frame)

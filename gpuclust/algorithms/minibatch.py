@@ -89,7 +89,7 @@ def step(
     prepared, sums = engine.prepare_centers(old, frame), engine.new_sums(*old.shape)
     squared = []
     for part in batch.parts:
-        found = engine.new_assignment(len(part.rows))
+        found = engine.new_assignment(len(part.rows), beside=part.rows)
         engine.assign(part.rows, 0, prepared, found, None, certify=precision == "exact")
         engine.move_rows(part.rows, part.weights, found, frame, sums)
         distances = engine.distances(part.rows, old, found.labels, frame)

@@ -133,7 +133,7 @@ def parallel(
         placed = engine.array(new)
         prepared = engine.prepare_centers(placed, frame)
         for part in data.parts():
-            state, mine = engine.new_assignment(len(part.rows)), part.rows_slice
+            state, mine = engine.new_assignment(len(part.rows), beside=part.rows), part.rows_slice
             engine.assign(part.rows, 0, prepared, state, None)
             distances = engine.distances(part.rows, placed, state.labels, frame)
             engine.closer(distances, state.labels, len(chosen) - len(new), nearest[mine], owner[mine])

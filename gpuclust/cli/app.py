@@ -49,7 +49,7 @@ class Precision(StrEnum):
 
 
 Rows = Annotated[str, typer.Argument(help="Rows: an .npy, .fbin, .fvecs or .parquet file.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or cuda:N,M.")]
 MaxMemory = Annotated[str | None, typer.Option(metavar="SIZE", help="Memory for rows in flight, e.g. 512MB or 2GiB.")]
 ChunkRows = Annotated[int | None, typer.Option(min=1, help="Rows to read at a time; results do not depend on it.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing result.")]
@@ -177,10 +177,11 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="One JSON object."
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    engine, threads = found["engine"], found["threads"]
+    engine, threads, cuda = found["engine"], found["threads"], found["cuda"] or {"not looked at": "for this device"}
     lines = {
         "engine": f"{engine['name'] or 'none'}: {engine['why']}",
-        "devices": ", ".join(found["devices"]),
+        "devices": "; ".join(found["devices"]),
+        "cuda": ", ".join(f"{name} {value}" for name, value in cuda.items() if value),
         "threads": f"{threads['used']} ({threads['usable']} of {threads['cores']} cores usable)",
         "processor": f"{found['cpu']['model']} ({' '.join(found['cpu']['features'])})",
         "system": f"{found['platform']['system']}, Python {found['platform']['python']}",

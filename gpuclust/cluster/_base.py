@@ -87,7 +87,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         Returns
         -------
         labels : int32 array of shape (n_samples,)
-            ``labels_``; a torch tensor if `X` is one.
+            ``labels_``; a torch tensor or CuPy array if `X` is one.
         """
         return _in_kind_of(X, self.fit(X, sample_weight=sample_weight).labels_)
 
@@ -102,7 +102,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         Returns
         -------
         labels : int32 array of shape (n_samples,)
-            A torch tensor if `X` is one, a NumPy array otherwise.
+            A torch tensor or CuPy array, on its device, if `X` is one; a NumPy array otherwise.
 
         Raises
         ------
@@ -174,7 +174,9 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         if reset and source.n_rows < self.n_clusters:
             raise DataError(f"n_samples={source.n_rows} should be >= n_clusters={self.n_clusters}.")
         weights = check_sample_weight(sample_weight, source.n_rows)
-        return Dataset(get_engine(self.device), source, weights, normalize=self.metric == "cosine")
+        work = source.n_rows * source.n_features * self.n_clusters
+        engine = get_engine(self.device, data_device=source.device, work=work)
+        return Dataset(engine, source, weights, normalize=self.metric == "cosine")
 
     def _resolve_n_init(self, several: int) -> int:
         """Return how many initialisations to try; "auto" is `several` for "random" and callables, otherwise 1."""
@@ -208,8 +210,14 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
 
 
 def _in_kind_of(X: Any, array: np.ndarray) -> Any:
-    """Return `array` as a torch tensor if the caller's `X` is one (then torch is loaded already), else unchanged."""
-    torch = sys.modules.get("torch")
+    """Return `array` as the caller's `X` is: a torch tensor or CuPy array, on its device, or else a NumPy array.
+
+    A library whose arrays callers pass is loaded already.
+    """
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None and isinstance(X, torch.Tensor):
         return torch.from_numpy(array).to(X.device)
+    if cupy is not None and isinstance(X, cupy.ndarray):
+        with X.device:
+            return cupy.asarray(array)
     return array

@@ -200,10 +200,6 @@ class Engine(ABC):
         """The values of an engine array, or of placed rows."""
 
     @abstractmethod
-    def take(self, rows: Any, indices: np.ndarray) -> np.ndarray:
-        """Rows at ``indices`` (int64, rising) of rows that this engine can place, (len(indices), d)."""
-
-    @abstractmethod
     def survey(self, rows: Any, column_max: np.ndarray) -> tuple[int, int, float] | None:
         """Raise ``column_max`` (d,) to max|x| of the rows; return (row, column, value) of the first not finite."""
 
@@ -222,8 +218,11 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def new_assignment(self, n_rows: int, label: int = -1) -> Assignment:
-        """State of ``n_rows`` rows that all have ``label`` (-1: none) and are in no sum yet."""
+    def new_assignment(self, n_rows: int, label: int = -1, *, beside: Any | None = None) -> Assignment:
+        """State of ``n_rows`` rows that all have ``label`` (-1: none) and are in no sum yet.
+
+        That of all rows of a fit or, if it is to lie ``beside`` placed rows, of these alone.
+        """
 
     @abstractmethod
     def new_sums(self, n_clusters: int, n_features: int) -> Sums:

@@ -127,10 +127,10 @@ def screen_error(width: int, dtype: np.dtype | type, n_features: int) -> float:
     return 1.01 * (width + 16) * unit + 4.0 * canonical_error(n_features)
 
 
-def accumulation_error(width: int, dtype: np.dtype | type, n_features: int) -> float:
+def accumulation_error(width: int, dtype: np.dtype | type) -> float:
     """The bound g of the module's docstring: ``width`` products of ``dtype`` (float16 or float32) added in float32."""
     unit = 2.0**-23 if np.dtype(dtype) == np.float16 else 2.0**-24
-    return 1.1 * (width + width / 16 + 16) * unit + 4.0 * canonical_error(n_features)
+    return 1.1 * (width + width / 16 + 16) * unit + 4.0 * canonical_error(width)
 
 
 class Frame(NamedTuple):

@@ -1,4 +1,7 @@
-"""What a job runs on: versions, processor, threads, devices. Reads metadata only, so nothing heavy is imported."""
+"""What a job runs on: versions, processor, threads, devices.
+
+Versions are read from metadata. The one heavy import is CuPy, where it is installed and a GPU could be used.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.config import resolve_device
+from gpuclust.engines.cuda.discovery import discover
+from gpuclust.engines.select import SMALL_WORK, choose
+from gpuclust.errors import DeviceError
 
 __all__ = ["environment", "package_versions"]
 
@@ -44,16 +50,26 @@ _CPU_FEATURES = (
 )
 
 
-def environment(device: str | None = None) -> dict[str, Any]:
-    """Return versions, processor, threads, devices, and which engine runs for ``device`` and why: JSON-ready."""
-    devices = _nvidia_devices()
+def environment(device: str | None = None, *, work: int | None = None) -> dict[str, Any]:
+    """Return versions, processor, threads, devices, and which engine runs for ``device`` and why: JSON-ready.
+
+    Parameters
+    ----------
+    device : str, optional
+        As in `gpuclust.engines.get_engine`. CUDA is left alone where the CPU is meant.
+    work : int, optional
+        Rows x clusters x features of one pass of the job; "auto" takes the CPU for a small one.
+    """
+    small = work is not None and work < SMALL_WORK
+    devices, cuda = (_announced(), None) if resolve_device(device) == "cpu" or small else _discovered()
     return {
         "versions": package_versions(),
         "platform": {"system": platform.platform(), "python": platform.python_version()},
         "cpu": {"model": _cpu_field("model name") or platform.machine(), "features": _cpu_features()},
         "threads": _threads(),
         "devices": ["cpu", *devices],
-        "engine": _engine(resolve_device(device), devices),
+        "cuda": cuda,
+        "engine": _engine(device, work),
     }
 
 
@@ -100,26 +116,31 @@ def _cpu_features() -> list[str]:
     return [feature for feature in _CPU_FEATURES if feature in present]
 
 
-def _nvidia_devices() -> list[str]:
-    """Names of the NVIDIA GPUs that the driver announces, e.g. ``"cuda:0 (NVIDIA H100)"``."""
+def _discovered() -> tuple[list[str], dict[str, str | None]]:
+    """GPUs as CUDA shows them (else as the driver announces them), and the versions that decide if they can be used."""
+    found = discover()
+    devices = [f"{device}{'' if device in found.usable else ', not usable'}" for device in found.devices]
+    versions = {"driver": found.driver, "runtime": found.runtime, "cupy": found.cupy}
+    return devices or _announced(), {**versions, "problem": found.cause or None}
+
+
+def _announced() -> list[str]:
+    """GPUs that the NVIDIA driver announces, found without CUDA."""
     names = []
-    for number, file in enumerate(sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))):
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         try:
             fields = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
         except OSError:
             continue
-        names.append(f"cuda:{number} ({fields.get('Model', 'NVIDIA GPU').strip()})")
+        names.append(f"{fields.get('Model', 'NVIDIA GPU').strip()}, not used")
     return names
 
 
-def _engine(device: str, devices: list[str]) -> dict[str, str | None]:
+def _engine(device: str | None, work: int | None) -> dict[str, str | None]:
     """Name the engine that runs, and why; None when the device asked for cannot be had."""
-    if device.startswith("cuda"):
-        name, why = None, f"device {device!r} was asked for, and this version of gpuclust has no CUDA engine"
-    elif device == "cpu":
-        name, why = "cpu", "device 'cpu' was asked for"
-    elif devices:
-        name, why = "cpu", "this version of gpuclust has no CUDA engine, so the NVIDIA GPU is not used"
-    else:
-        name, why = "cpu", "no NVIDIA GPU was found"
-    return {"name": name, "device": device, "why": why}
+    name: str | None
+    try:
+        name, why, _ = choose(device, work=work)
+    except DeviceError as error:
+        name, why = None, str(error)
+    return {"name": name, "device": resolve_device(device), "why": why}

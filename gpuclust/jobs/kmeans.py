@@ -138,7 +138,7 @@ def run_kmeans(job: KMeansJob, report: Report = silent) -> dict[str, Any]:
             "results": results,
             "warnings": messages,
         }
-        write_manifest(folder, manifest, job.device)
+        write_manifest(folder, manifest, job.device, source.n_rows * source.n_features * job.n_clusters)
     report(
         "done",
         output=job.output,

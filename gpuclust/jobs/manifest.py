@@ -42,9 +42,12 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int) -> dict[str, float]:
     }
 
 
-def write_manifest(folder: Path, content: dict[str, Any], device: str | None) -> None:
-    """Add versions, environment and the checksum of every file in ``folder`` to ``content``, and write it there."""
+def write_manifest(folder: Path, content: dict[str, Any], device: str | None, work: int) -> None:
+    """Add versions, environment and the checksum of every file in ``folder`` to ``content``, and write it there.
+
+    ``device`` and ``work`` are the job's; see `gpuclust.jobs.environment.environment`.
+    """
     outputs = {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in sorted(folder.iterdir())}
-    manifest = {"format": _FORMAT, **content, **environment(device), "outputs": outputs}
+    manifest = {"format": _FORMAT, **content, **environment(device, work=work), "outputs": outputs}
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(folder / MANIFEST, (text + "\n").encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Chunk(NamedTuple):
     """Rows ``start`` to ``start + len(rows)`` of a source."""
 
     start: int
-    rows: np.ndarray  # C-contiguous, (m, n_features), float32 or float64
+    rows: Any  # C-contiguous, (m, n_features), float32 or float64: a NumPy array, or one of the source's device
 
 
 class Source(ABC):
@@ -61,4 +61,4 @@ class Source(ABC):
 
     @abstractmethod
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """Return rows at sorted, distinct ``indices`` (int64) as an array (len(indices), n_features) of ``dtype``."""
+        """Return rows at sorted, distinct ``indices`` (int64): (len(indices), n_features) of ``dtype``, on the host."""

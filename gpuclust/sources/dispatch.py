@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.errors import DataError, DataTypeError, FileFormatError
+from gpuclust.errors import DataError, DataTypeError, DeviceError, FileFormatError
 from gpuclust.sources.arrays import ArraySource, Rows
 from gpuclust.sources.base import Source
 from gpuclust.sources.chunking import RESIDENT_BYTES
+from gpuclust.sources.device import DeviceArraySource
 from gpuclust.sources.dtypes import object_to_float64
 from gpuclust.sources.files import InputFile
 from gpuclust.sources.loaded import LoadedSource
@@ -22,7 +23,7 @@ from gpuclust.sources.regroup import RegroupedSource
 from gpuclust.sources.tables import pandas_rows, polars_rows, pyarrow_rows
 from gpuclust.sources.tensors import dlpack_rows, torch_rows
 from gpuclust.sources.vectors import bin_source, fvecs_source
-from gpuclust.validation import check_matrix_shape, check_positive_int, parse_memory
+from gpuclust.validation import check_matrix_shape, check_positive_int, cuda_device, parse_memory
 
 __all__ = ["FILE_SUFFIXES", "as_source"]
 
@@ -47,10 +48,10 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
     Parameters
     ----------
     X : array-like (n_rows, n_features), str, os.PathLike or Source
-        A NumPy array or memory map; a pandas, polars or pyarrow table (or pyarrow/polars array of rows); a torch tensor
-        on the CPU or any array with DLPack in host memory; anything with ``__array__``; a list of lists; the path of a
-        ``.npy``, ``.fbin``, ``.u8bin``, ``.i8bin``, ``.fvecs`` or ``.parquet`` file; or a source, which is returned as
-        it is (regrouped if ``chunk_rows`` is given).
+        A NumPy array or memory map; a pandas, polars or pyarrow table (or pyarrow/polars array of rows); a torch
+        tensor, a CuPy array or any array with DLPack, in host memory or on a CUDA device, where it stays; anything with
+        ``__array__``; a list of lists; the path of a ``.npy``, ``.fbin``, ``.u8bin``, ``.i8bin``, ``.fvecs`` or
+        ``.parquet`` file; or a source, which is returned as it is (regrouped if ``chunk_rows`` is given).
     max_memory : int or str, optional
         Bytes, or e.g. ``"512MB"``. A chunk takes at most an eighth of it. Without it, a chunk of a file or of a large
         array that needs widening takes about 64 MiB. Always at least one row. A file of which all rows take no more
@@ -70,7 +71,9 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
     FileFormatError
         A file that is missing, unreadable, truncated, mislabelled, or of an unknown suffix.
     DeviceError
-        An array that lies on another device.
+        An array that lies on a device of another kind.
+    DeviceMemoryError
+        No room on its device to widen an array.
     MissingDependencyError
         A parquet file without pyarrow.
     ParameterError
@@ -84,9 +87,14 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
     if chunk_rows is not None:
         chunk_rows = check_positive_int(chunk_rows, "chunk_rows")
     if isinstance(X, Source):
-        return X if chunk_rows is None else RegroupedSource(X, chunk_rows)
+        if chunk_rows is None:
+            return X
+        return X.rechunked(chunk_rows) if isinstance(X, DeviceArraySource) else RegroupedSource(X, chunk_rows)
     if isinstance(X, (str, os.PathLike)):
         return _file_source(Path(os.fsdecode(X)), limit, chunk_rows)
+    device = cuda_device(X)
+    if device is not None:
+        return DeviceArraySource(X, device, chunk_rows=chunk_rows, name=name)
     rows, kind, feature_names = _rows(X, name)
     if isinstance(rows, np.ndarray) and rows.dtype.kind == "O":
         check_matrix_shape(rows.shape, array=rows)
@@ -128,6 +136,8 @@ def _rows(X: Any, name: str) -> tuple[Rows, str, list[str] | None]:
         )
     if "torch" in packages and hasattr(X, "detach"):
         return torch_rows(X, name), kind, None
+    if hasattr(X, "__cuda_array_interface__"):  # numba: it does not say on which GPU, and cannot convert
+        raise DeviceError(f"{name} is a {kind} in the memory of a GPU; pass cupy.asarray({name}), which shares it.")
     if hasattr(X, "__dlpack__") and hasattr(X, "__dlpack_device__"):
         return dlpack_rows(X, name), kind, None
     if hasattr(X, "__array__"):

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust.errors import DataError, DataTypeError
 
-__all__ = ["common_dtype", "object_to_float64", "target_dtype", "widen"]
+__all__ = ["check_exact_integers", "common_dtype", "object_to_float64", "target_dtype", "widen"]
 
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
@@ -62,15 +62,19 @@ def widen(block: np.ndarray, out: np.ndarray, name: str = "X") -> np.ndarray:
         A 64-bit integer beyond 2**53 in size, which float64 cannot hold.
     """
     if block.dtype.kind in "iu" and block.dtype.itemsize == 8 and block.size:
-        low, high = int(block.min()), int(block.max())
-        if high > _EXACT_INTEGERS or low < -_EXACT_INTEGERS:
-            worst = high if high > _EXACT_INTEGERS else low
-            raise DataError(
-                f"{name} has dtype {block.dtype} and contains {worst}; integers beyond 2**53 = {_EXACT_INTEGERS} "
-                "are not exact in float64."
-            )
+        check_exact_integers(int(block.min()), int(block.max()), block.dtype, name)
     np.copyto(out, block, casting="safe")
     return out
+
+
+def check_exact_integers(low: int, high: int, dtype: object, name: str = "X") -> None:
+    """Raise DataError if the least or the largest integer of an array is beyond 2**53 in size."""
+    if high > _EXACT_INTEGERS or low < -_EXACT_INTEGERS:
+        worst = high if high > _EXACT_INTEGERS else low
+        raise DataError(
+            f"{name} has dtype {dtype} and contains {worst}; integers beyond 2**53 = {_EXACT_INTEGERS} "
+            "are not exact in float64."
+        )
 
 
 def object_to_float64(array: np.ndarray, name: str = "X") -> np.ndarray:

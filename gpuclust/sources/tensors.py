@@ -9,7 +9,7 @@ import numpy as np
 from gpuclust.errors import DataTypeError, DeviceError
 from gpuclust.sources.arrays import Rows
 
-__all__ = ["dlpack_rows", "torch_rows"]
+__all__ = ["check_dense", "dlpack_rows", "torch_rows"]
 
 _HOST = {1: "CPU", 3: "CUDA host memory", 11: "ROCm host memory"}  # DLDeviceType of dlpack.h
 
@@ -40,11 +40,7 @@ def torch_rows(tensor: Any, name: str = "X") -> Rows:
     DataTypeError
         A sparse or quantised tensor.
     """
-    if str(tensor.layout) != "torch.strided":
-        raise DataTypeError(
-            f"Sparse data was passed for {name} (torch.Tensor with layout {tensor.layout}), but dense data is "
-            "required. Use '.to_dense()' to convert it."
-        )
+    check_dense(tensor, name)
     if tensor.device.type != "cpu":
         raise _elsewhere(tensor, name, str(tensor.device))
     tensor = tensor.detach()
@@ -54,6 +50,16 @@ def torch_rows(tensor: Any, name: str = "X") -> Rows:
         return tensor.numpy()
     except (TypeError, RuntimeError) as error:
         raise DataTypeError(f"{name}, a torch.Tensor of {tensor.dtype}, has no NumPy counterpart: {error}.") from error
+
+
+def check_dense(tensor: Any, name: str = "X") -> None:
+    """Raise DataTypeError for a torch tensor of another layout than rows of numbers; other arrays have none."""
+    layout = getattr(tensor, "layout", "torch.strided")
+    if str(layout) != "torch.strided":
+        raise DataTypeError(
+            f"Sparse data was passed for {name} (torch.Tensor with layout {layout}), but dense data is required. Use "
+            "'.to_dense()' to convert it."
+        )
 
 
 def dlpack_rows(array: Any, name: str = "X") -> np.ndarray:
@@ -81,6 +87,6 @@ def dlpack_rows(array: Any, name: str = "X") -> np.ndarray:
 def _elsewhere(array: Any, name: str, device: str) -> DeviceError:
     kind = f"{type(array).__module__}.{type(array).__name__}"
     return DeviceError(
-        f"{name} is a {kind} on device {device}; only data in host memory is read here. "
-        "Bring it to the host first: X.cpu() for torch, cupy.asnumpy(X) for CuPy."
+        f"{name} is a {kind} on device {device}; only data in host memory or on a CUDA device is read. "
+        "Bring it to the host first, e.g. X.cpu() for torch."
     )

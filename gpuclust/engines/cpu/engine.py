@@ -64,9 +64,6 @@ class CpuEngine(Engine):
     def to_host(self, array: np.ndarray) -> np.ndarray:
         return array
 
-    def take(self, rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return rows[indices]
-
     def survey(self, rows: np.ndarray, column_max: np.ndarray) -> tuple[int, int, float] | None:
         def block(lo: int, hi: int) -> tuple[bool, np.ndarray]:
             largest = np.zeros_like(column_max)
@@ -97,7 +94,7 @@ class CpuEngine(Engine):
     ) -> SketchPlanner:
         return planner(rows, sample, n_clusters, frame, mode)
 
-    def new_assignment(self, n_rows: int, label: int = -1) -> Assignment:
+    def new_assignment(self, n_rows: int, label: int = -1, *, beside: Any | None = None) -> Assignment:
         return Assignment(
             labels=np.full(n_rows, label, np.int32),
             previous=np.full(n_rows, -1, np.int32),

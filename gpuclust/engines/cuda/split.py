@@ -1,0 +1,373 @@
+"""Several GPUs in one process: each holds a part of the rows, their integer sums are added, so the bits stay the same.
+
+Rows are cut into stripes; stripe i lies on device i mod n. Per-row arrays have a piece per stripe. What belongs to all
+rows, centres and their movement, is made on the first device and copied to the others when they ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gpuclust.engines.base import Assignment, Engine, Movement, Outcome, Part, Stream, Sums, Update
+from gpuclust.engines.canonical import Frame
+from gpuclust.engines.cuda.engine import CudaEngine
+from gpuclust.engines.cuda.rows import PlacedRows
+from gpuclust.engines.cuda.totals import ExactTotal
+
+__all__ = ["SplitCudaEngine"]
+
+# A multiple of every number of rows that an algorithm looks at by itself (a block of draws, a piece of k-means||).
+STRIPE = 1 << 20
+
+
+class SplitRows:
+    """A per-row array in stripes. A slice lies within one stripe and is that device's array."""
+
+    def __init__(self, engines: list[CudaEngine], stripes: list[Any], n_rows: int) -> None:
+        self._engines, self.stripes, self._n_rows = engines, stripes, n_rows
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def __getitem__(self, rows: slice) -> Any:
+        stripe, local = _local(rows)
+        return self.stripes[stripe][local]
+
+    def __setitem__(self, rows: slice, values: Any) -> None:
+        stripe, local = _local(rows)
+        with self._engines[stripe % len(self._engines)].device.active():
+            self.stripes[stripe][local] = values
+
+    def fill(self, value: float) -> None:
+        for i, stripe in enumerate(self.stripes):
+            with self._engines[i % len(self._engines)].device.active():
+                stripe.fill(value)
+
+
+class Shared:
+    """An array that all devices may need: made in one place, copied to a device when it is first wanted there."""
+
+    def __init__(self, values: Any, home: int | None = None) -> None:
+        self._copies: dict[int | None, Any] = {home: values}
+        self.shape = values.shape
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: Any) -> Shared:
+        home, values = next(iter(self._copies.items()))
+        return Shared(values[rows], home)
+
+    def on(self, engine: CudaEngine) -> Any:
+        """The array on the engine's device."""
+        number = engine.device.number
+        if number not in self._copies:
+            self._copies[number] = engine.array(next(iter(self._copies.values())))
+        return self._copies[number]
+
+
+class SplitAssignment(Assignment):
+    """State of a fit in stripes; all stripes of a device share its flag and its screening."""
+
+    def __init__(self, engines: list[CudaEngine], stripes: list[Assignment], n_rows: int) -> None:
+        self.parts = stripes
+        names = ("labels", "previous", "upper", "lower")
+        super().__init__(*(SplitRows(engines, [getattr(part, name) for part in stripes], n_rows) for name in names))
+
+    def __getitem__(self, rows: slice) -> Assignment:
+        stripe, local = _local(rows)
+        return self.parts[stripe][local]
+
+
+def _local(rows: slice) -> tuple[int, slice]:
+    """The stripe of some rows, and their place in it."""
+    stripe = rows.start // STRIPE
+    return stripe, slice(rows.start - stripe * STRIPE, rows.stop - stripe * STRIPE)
+
+
+class SplitCudaEngine(Engine):
+    """Engines of several devices as one.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        The devices; the first one also updates the centres.
+    xp : module, optional
+        CuPy, or what stands in for it in tests.
+    """
+
+    name = "cuda"
+
+    def __init__(self, numbers: Iterable[int], xp: Any = None) -> None:
+        self.engines = [CudaEngine(number, xp) for number in numbers]
+        self._first = self.engines[0]
+
+    def _of(self, rows: PlacedRows) -> CudaEngine:
+        return next(engine for engine in self.engines if engine.device.number == rows.device)
+
+    def _of_stripe(self, stripe: int) -> CudaEngine:
+        return self.engines[stripe % len(self.engines)]
+
+    def _stripes(self, n_rows: int, make: Callable[[CudaEngine, int], Any]) -> list[Any]:
+        sizes = [min(STRIPE, n_rows - first) for first in range(0, n_rows, STRIPE)]
+        return [make(self._of_stripe(i), size) for i, size in enumerate(sizes)]
+
+    # -- data --------------------------------------------------------------------------------------------------------
+
+    def place(self, rows: Any) -> PlacedRows:
+        return self._first.place(rows)
+
+    def placed(self, chunks: Iterable[Any], *, keep: bool) -> Iterator[tuple[int, PlacedRows]]:
+        for chunk in chunks:
+            at, end = chunk.start, chunk.start + len(chunk.rows)
+            while at < end:
+                stop = min(end, (at // STRIPE + 1) * STRIPE)
+                rows = chunk.rows[at - chunk.start : stop - chunk.start]
+                piece = [type(chunk)(at, rows)]
+                yield from self._of_stripe(at // STRIPE).placed(piece, keep=keep)
+                at = stop
+
+    def holds(self, n_bytes: int) -> bool:
+        return all(engine.holds(n_bytes // len(self.engines)) for engine in self.engines)
+
+    def array(self, values: np.ndarray) -> Shared:
+        return Shared(values)
+
+    def full(self, n_rows: int, value: float, dtype: type) -> SplitRows:
+        made = self._stripes(n_rows, lambda engine, size: engine.full(size, value, dtype))
+        return SplitRows(self.engines, made, n_rows)
+
+    def to_host(self, array: Any) -> np.ndarray:
+        match array:
+            case SplitRows():
+                return np.concatenate([self._first.to_host(stripe) for stripe in array.stripes])
+            case Shared():
+                values = next(iter(array._copies.values()))
+                return values if isinstance(values, np.ndarray) else self._first.to_host(values)
+            case _:
+                return self._first.to_host(array)
+
+    def survey(self, rows: PlacedRows, column_max: np.ndarray) -> tuple[int, int, float] | None:
+        return self._of(rows).survey(rows, column_max)
+
+    def unit_rows(self, rows: PlacedRows) -> tuple[PlacedRows, int | None]:
+        return self._of(rows).unit_rows(rows)
+
+    # -- assignment and update ---------------------------------------------------------------------------------------
+
+    def planner(self, rows: Any | None, sample: np.ndarray, n_clusters: int, frame: Frame, mode: str) -> Any:
+        return self._first.planner(None, sample, n_clusters, frame, mode)
+
+    def new_assignment(self, n_rows: int, label: int = -1, *, beside: Any | None = None) -> Assignment:
+        if beside is not None:
+            return self._of(beside).new_assignment(n_rows, label)
+        made = self._stripes(n_rows, lambda engine, size: engine.new_assignment(size, label))
+        for i, part in enumerate(made):
+            part.halt, part.screening = made[i % len(self.engines)].halt, made[i % len(self.engines)].screening
+        return SplitAssignment(self.engines, made, n_rows)
+
+    def new_sums(self, n_clusters: int, n_features: int) -> SplitSums:
+        return SplitSums({engine.device.number: engine.new_sums(n_clusters, n_features) for engine in self.engines})
+
+    def sums_on_host(self, sums: Sums) -> Sums:
+        assert isinstance(sums, SplitSums)
+        total = Sums.zeros(*sums.high.shape)
+        for engine in self.engines:
+            total += engine.sums_on_host(sums.on[engine.device.number])
+        return total
+
+    def prepare_centers(self, centers: Shared, frame: Frame, movement: Movement | None = None) -> SplitCenters:
+        return SplitCenters(centers, frame, movement)
+
+    def assign(
+        self,
+        rows: PlacedRows,
+        start: int,
+        centers: SplitCenters,
+        state: Assignment,
+        movement: Movement | None,
+        *,
+        sketch: Any | None = None,
+        certify: bool = True,
+    ) -> None:
+        engine = self._of(rows)
+        part = state[slice(start, start + len(rows))]
+        engine.assign(rows, 0, centers.on(engine), part, _moved(movement, engine), certify=certify)
+
+    def move_rows(self, rows: PlacedRows, weights: Any | None, state: Assignment, frame: Frame, sums: Sums) -> None:
+        assert isinstance(sums, SplitSums)
+        engine = self._of(rows)
+        if isinstance(state, SplitAssignment):
+            state = state[slice(0, len(rows))]
+        engine.move_rows(rows, _here(weights, engine), state, frame, sums.on[rows.device])
+
+    def update_centers(
+        self,
+        centers: Shared,
+        sums: Sums,
+        state: Assignment,
+        frame: Frame,
+        *,
+        dtype: np.dtype,
+        spherical: bool = False,
+        tolerance: float = 0.0,
+        keep_empty: bool = False,
+    ) -> SplitUpdate:
+        assert isinstance(sums, SplitSums)
+        assert isinstance(state, SplitAssignment)
+        total = self._first.new_sums(*sums.high.shape)
+        for engine in self.engines:
+            part = sums.on[engine.device.number]
+            arrays = (part.high, part.low, part.weight_high, part.weight_low, part.n_moved)
+            high, low, weight_high, weight_low, n_moved = (self._first.array(array) for array in arrays)
+            with self._first.device.active():
+                total += Sums(high, low, weight_high, weight_low, n_moved)
+            with engine.device.active():
+                part.n_moved.fill(0)
+        return SplitUpdate(
+            self._first.update_centers(
+                centers.on(self._first), total, state.parts[0], frame,
+                dtype=dtype, spherical=spherical, tolerance=tolerance, keep_empty=keep_empty,
+            ),
+            self._first.device.number,
+        )  # fmt: skip
+
+    def movement(self, old: Shared, new: Shared, frame: Frame) -> Movement:
+        found = self._first.movement(old.on(self._first), new.on(self._first), frame)
+        return Movement(*(Shared(array, self._first.device.number) for array in found))
+
+    def resume(self, state: Assignment) -> None:
+        assert isinstance(state, SplitAssignment)
+        for i, part in enumerate(state.parts[: len(self.engines)]):
+            self._of_stripe(i).resume(part)
+
+    def relabel(self, state: Assignment, row: int, label: int) -> None:
+        assert isinstance(state, SplitAssignment)
+        stripe = row // STRIPE
+        self._of_stripe(stripe).relabel(state.parts[stripe], row - stripe * STRIPE, label)
+
+    # -- distances ---------------------------------------------------------------------------------------------------
+
+    def distances(self, rows: PlacedRows, centers: Shared, labels: Any | None, frame: Frame) -> Any:
+        engine = self._of(rows)
+        return engine.distances(rows, centers.on(engine), _here(labels, engine), frame)
+
+    def pairwise(self, rows: PlacedRows, centers: Shared, frame: Frame) -> np.ndarray:
+        engine = self._of(rows)
+        return engine.pairwise(rows, centers.on(engine), frame)
+
+    def inertia(self, parts: Iterable[Part], centers: Shared, labels: Any | None, frame: Frame) -> float:
+        totals: dict[int, ExactTotal] = {}
+        for part in parts:
+            engine = self._of(part.rows)
+            own = None if labels is None else _here(labels[part.rows_slice], engine)
+            engine.add_inertia(
+                totals, part._replace(weights=_here(part.weights, engine)), centers.on(engine), own, frame
+            )
+        return self._first.rounded_total(totals)
+
+    # -- seeding -----------------------------------------------------------------------------------------------------
+
+    def gains(
+        self,
+        part: Part,
+        candidates: np.ndarray,
+        nearest: Any,
+        factor: float,
+        frame: Frame,
+        sketch: Any | None = None,
+    ) -> tuple[np.ndarray, None]:
+        engine = self._of(part.rows)
+        mine = part._replace(weights=_here(part.weights, engine))
+        return engine.gains(mine, candidates, nearest, factor, frame)
+
+    def adopt(
+        self,
+        part: Part | None,
+        candidates: np.ndarray,
+        best: int,
+        nearest: Any,
+        frame: Frame,
+        sketch: Any | None,
+        found: Any | None,
+    ) -> None:
+        assert part is not None
+        self._of(part.rows).adopt(part, candidates, best, nearest, frame, None, None)
+
+    def closer(self, distances: Any, labels: Any, offset: int, nearest: Any, owner: Any) -> None:
+        self._at(distances).closer(distances, labels, offset, nearest, owner)
+
+    def oversample(
+        self, nearest: Any, weights: Any | None, factor: float, chance: float, stream: Stream, start: int
+    ) -> np.ndarray:
+        engine = self._at(nearest)
+        return engine.oversample(nearest, _here(weights, engine), factor, chance, stream, start)
+
+    def largest(self, values: SplitRows, weights: Shared | None) -> float:
+        found = (engine.largest(stripe, _here(own, engine)) for engine, stripe, own in self._weighed(values, weights))
+        return max(found)
+
+    def block_totals(self, values: SplitRows, weights: Shared | None, factor: float) -> np.ndarray:
+        found = [
+            engine.block_totals(stripe, _here(own, engine), factor)
+            for engine, stripe, own in self._weighed(values, weights)
+        ]
+        return np.concatenate(found)
+
+    def _weighed(self, values: SplitRows, weights: Shared | None) -> Iterator[tuple[CudaEngine, Any, Any | None]]:
+        for i, stripe in enumerate(values.stripes):
+            own = None if weights is None else weights[i * STRIPE : i * STRIPE + len(stripe)]
+            yield self._of_stripe(i), stripe, own
+
+    def _at(self, array: Any) -> CudaEngine:
+        return next(engine for engine in self.engines if engine.device.number == array.device.id)
+
+
+class SplitSums(Sums):
+    """Sums of each device's rows; ``on`` device number."""
+
+    def __init__(self, on: dict[int, Sums]) -> None:
+        self.on = on
+        any_part = next(iter(on.values()))
+        super().__init__(any_part.high, any_part.low, any_part.weight_high, any_part.weight_low, any_part.n_moved)
+
+
+class SplitCenters:
+    """Centres prepared by the devices that ask for them."""
+
+    def __init__(self, centers: Shared, frame: Frame, movement: Movement | None) -> None:
+        self._centers, self._frame, self._movement = centers, frame, movement
+        self._prepared: dict[int, Any] = {}
+
+    def on(self, engine: CudaEngine) -> Any:
+        """The centres as the engine's `assign` reads them."""
+        number = engine.device.number
+        if number not in self._prepared:
+            movement = _moved(self._movement, engine)
+            self._prepared[number] = engine.prepare_centers(self._centers.on(engine), self._frame, movement)
+        return self._prepared[number]
+
+
+class SplitUpdate:
+    """The first device's update, for all."""
+
+    def __init__(self, update: Update, number: int) -> None:
+        self._update = update
+        self.centers = Shared(update.centers, number)
+        self.movement = Movement(*(Shared(array, number) for array in update.movement))
+
+    def outcome(self) -> Outcome:
+        """What the update found."""
+        return self._update.outcome()
+
+
+def _here(array: Any | None, engine: CudaEngine) -> Any | None:
+    """The array on the engine's device; one that is no `Shared` lies there."""
+    return array.on(engine) if isinstance(array, Shared) else array
+
+
+def _moved(movement: Movement | None, engine: CudaEngine) -> Movement | None:
+    return None if movement is None else Movement(*(_here(array, engine) for array in movement))

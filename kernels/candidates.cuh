@@ -1,0 +1,49 @@
+// Centres whose score reaches a row's limit, and their canonical distances, as they come: nothing is listed or stored.
+//
+// Every lane marks its own scores; then the warp takes the marked pairs one by one, all lanes computing one canonical
+// distance. Any number of candidates is as good as any other, and a row's are all seen by the warp that has the row.
+#pragma once
+#include "canonical.cuh"
+
+// What canonical distances are computed from.
+struct Exact {
+  const ROW* x;
+  const double* centers;
+  int d;
+  double scale;
+
+  __device__ __forceinline__ double distance(int row, int center) const {
+    return canonical_distance(x + static_cast<long long>(row) * d, centers + static_cast<long long>(center) * d, d, scale);
+  }
+};
+
+// limits[i]: of this thread's row i; NaN: every centre is a candidate. evaluate(row in the tile, its owner lane, slot) is called
+// by all lanes, slot < screen.n_centers.
+template <class Evaluate>
+__device__ __forceinline__ void for_candidates(const Scores& scores, const float* limits, const Tile& tile, int panel,
+                                               int n_centers, Evaluate evaluate) {
+  const int lane = lane_of();
+  unsigned marks[FRAGMENT_ROWS];
+#pragma unroll
+  for (int i = 0; i < FRAGMENT_ROWS; i++) {
+    marks[i] = 0;
+#pragma unroll
+    for (int j = 0; j < FRAGMENT_COLUMNS; j++)
+      if (!(scores[i][j] < limits[i])) marks[i] |= 1u << j;
+    if (tile_row(lane, i) >= tile.live) marks[i] = 0;
+  }
+  for (;;) {
+    int mine = -1;
+#pragma unroll
+    for (int i = 0; i < FRAGMENT_ROWS; i++)
+      if (marks[i] != 0) mine = 32 * i + __ffs(marks[i]) - 1;
+    const unsigned marked = __ballot_sync(ALL_LANES, mine >= 0);
+    if (marked == 0) return;
+    const int source = __ffs(marked) - 1, pair = __shfl_sync(ALL_LANES, mine, source), i = pair / 32;
+#pragma unroll
+    for (int other = 0; other < FRAGMENT_ROWS; other++)
+      if (lane == source && other == i) marks[other] &= marks[other] - 1;
+    const int slot = panel * PANEL + tile_column(source, pair % 32);
+    if (slot < n_centers) evaluate(tile_row(source, i), owner_of(source, i), slot);
+  }
+}

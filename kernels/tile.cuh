@@ -1,0 +1,129 @@
+// The screen: scores of gathered rows against all centres, a tile of rows and a panel of centres at a time.
+//
+// score(row, centre) = T.Y + constants[centre], T (m, width) and Y (kp, width) of type SCREEN, width a multiple of 16, kp one
+// of PANEL. tile_f16.cuh and tile_f32.cuh say how a panel is multiplied and which scores a thread gets; here is what moves
+// the slices. Persistent blocks take tiles in turn. Centre slices come through a ring of STAGES by asynchronous copies;
+// the rows stay in shared memory for all panels (RESIDENT), or come with the centres, slice by slice.
+//
+// Macros: PANEL centres (128, 64, 16), SLICE_BYTES (128, or as much of 32 and 64 as a row has), STAGES >= 2, RESIDENT 0 or 1,
+// WARPS (float16: 32 rows each), BLOCKS on a multiprocessor that registers must suffice for. Bytes of shared memory a block needs, with slices = ceil(row bytes / SLICE_BYTES):
+//   (RESIDENT ? slices * TILE_ROWS : STAGES * TILE_ROWS) * SLICE_BYTES + STAGES * PANEL * (SLICE_BYTES + 4) + TILE_ROWS * 4.
+#pragma once
+
+#ifndef STAGES
+#define STAGES 3
+#endif
+#ifndef RESIDENT
+#define RESIDENT 1
+#endif
+
+#include "slice.cuh"
+#include "warp.cuh"
+#if SCREEN_HALF
+#include <cuda_fp16.h>
+
+#include "tile_f16.cuh"
+#else
+#include "tile_f32.cuh"
+#endif
+
+// A row's scores lie with ROW_LANES lanes; what is computed once per row is done by one of them, its owner. A thread owns
+// row tile_row(lane, owned()) if owned() < FRAGMENT_ROWS.
+__device__ __forceinline__ int owned() { return lane_of() % ROW_LANES; }
+__device__ __forceinline__ int owner_of(int lane, int i) { return lane / ROW_LANES * ROW_LANES + i; }
+
+// The owner's value, for every row of the fragment. All lanes of a warp must call it.
+__device__ __forceinline__ void from_owners(float value, float (&values)[FRAGMENT_ROWS]) {
+#pragma unroll
+  for (int i = 0; i < FRAGMENT_ROWS; i++) values[i] = __shfl_sync(ALL_LANES, value, owner_of(lane_of(), i));
+}
+
+struct Screen {
+  const SCREEN* rows;       // (m, width)
+  const SCREEN* centers;    // (kp, width)
+  const float* constants;   // (kp)
+  int width, n_centers;
+
+  __device__ int n_panels() const { return (n_centers + PANEL - 1) / PANEL; }
+};
+
+struct Tile {
+  const int* numbers;  // (TILE_ROWS) row numbers, in shared memory; past `live`, the last row's again
+  int first, live;     // place of its first row in the list, and how many rows it has
+  int n_panels;        // leading panels it is screened against
+
+  // Number of the row that this thread owns, or -1.
+  __device__ __forceinline__ int owned_row() const {
+    const int row = tile_row(lane_of(), owned());
+    return owned() < FRAGMENT_ROWS && row < live ? numbers[row] : -1;
+  }
+  __device__ unsigned long long pairs() const { return static_cast<unsigned long long>(live) * n_panels * PANEL; }
+};
+
+// For every tile of the rows kept[0..count) (null: rows 0..count): visit.begin(tile), then visit.panel(tile, number, scores) for the
+// leading needs[place of its first row] panels (null: all), then visit.end(tile). All threads of the block call and are called.
+template <class Visit>
+__device__ __forceinline__ void scan(const Screen& screen, const int* kept, const int* needs, int count, Visit& visit) {
+  constexpr int CENTER_BYTES = PANEL * SLICE_BYTES, ROW_BYTES = TILE_ROWS * SLICE_BYTES;
+  constexpr int STAGE_BYTES = CENTER_BYTES + (RESIDENT ? 0 : ROW_BYTES);
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const int row_bytes = screen.width * static_cast<int>(sizeof(SCREEN));
+  const int n_slices = (row_bytes + SLICE_BYTES - 1) / SLICE_BYTES;
+  unsigned char* const stages = shared + (RESIDENT ? n_slices * ROW_BYTES : 0);
+  float* const constants = reinterpret_cast<float*>(stages + STAGES * STAGE_BYTES);
+  int* const numbers = reinterpret_cast<int*>(constants + STAGES * PANEL);
+  const auto number = [=](int row) { return numbers[row]; };
+
+  const int n_tiles = count / TILE_ROWS + (count % TILE_ROWS != 0);
+  for (int t = blockIdx.x; t < n_tiles; t += gridDim.x) {
+    const int first = t * TILE_ROWS, live = min(TILE_ROWS, count - first);
+    const Tile tile = {numbers, first, live, needs == nullptr ? screen.n_panels() : needs[first]};
+    __syncthreads();  // nobody reads the last tile any more
+    for (int row = threadIdx.x; row < TILE_ROWS; row += THREADS) {
+      const int place = first + min(row, live - 1);
+      numbers[row] = kept == nullptr ? place : kept[place];
+    }
+    __syncthreads();
+
+    int next_panel = 0, next_slice = 0, next_stage = 0;
+    const auto load_next = [&] {
+      if (next_panel < tile.n_panels) {
+        unsigned char* const to = stages + next_stage * STAGE_BYTES;
+        const int first_center = next_panel * PANEL;
+        load_slice<PANEL, THREADS>(to, screen.centers, row_bytes, next_slice, [=](int c) { return first_center + c; });
+        if (!RESIDENT) load_slice<TILE_ROWS, THREADS>(to + CENTER_BYTES, screen.rows, row_bytes, next_slice, number);
+        if (next_slice == 0 && threadIdx.x < PANEL / 4)
+          cp_async16(constants + next_stage * PANEL + 4 * threadIdx.x, screen.constants + first_center + 4 * threadIdx.x);
+        if (++next_slice == n_slices) next_slice = 0, next_panel++;
+        if (++next_stage == STAGES) next_stage = 0;
+      }
+      cp_async_commit();
+    };
+    if (RESIDENT)
+      for (int slice = 0; slice < n_slices; slice++)
+        load_slice<TILE_ROWS, THREADS>(shared + slice * ROW_BYTES, screen.rows, row_bytes, slice, number);
+    for (int stage = 0; stage < STAGES - 1; stage++) load_next();
+    visit.begin(tile);
+
+    Scores scores;
+    int stage = 0;
+    for (int panel = 0; panel < tile.n_panels; panel++) {
+      for (int slice = 0; slice < n_slices; slice++) {
+        cp_async_wait<STAGES - 2>();
+        __syncthreads();  // this slice is there for all, and all have done with the one before
+        load_next();
+        const unsigned char* const centers = stages + stage * STAGE_BYTES;
+        const unsigned char* const rows = RESIDENT ? shared + slice * ROW_BYTES : centers + CENTER_BYTES;
+        const int bytes = min(SLICE_BYTES, row_bytes - slice * SLICE_BYTES);
+        if (slice == 0)
+          multiply<true>(scores, rows, centers, constants + stage * PANEL, bytes);
+        else
+          multiply<false>(scores, rows, centers, nullptr, bytes);
+        if (++stage == STAGES) stage = 0;
+      }
+      visit.panel(tile, panel, scores);
+    }
+    cp_async_wait<0>();  // only empty groups are left
+    visit.end(tile);
+  }
+}

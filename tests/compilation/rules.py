@@ -1,0 +1,30 @@
+"""What holds for every kernel's machine code, whatever it computes."""
+
+from __future__ import annotations
+
+import re
+
+from tests.compilation.cubin import Kernel
+
+ATOMIC = r"(ATOM|ATOMG|ATOMS|RED|REDG)\b.*"
+
+RULES = {
+    r"LDL|STL": "local memory, for a spill or an array indexed at run time",
+    ATOMIC
+    + r"CAS": "a loop of compare-and-swap, because the atomic operation is not native",  # CAST.SPIN: shared memory
+    ATOMIC + r"\.(BF|F)(16|32|64)": "an atomic sum of floats, which depends on the order",
+}
+
+
+def faults(kernel: Kernel) -> list[str]:
+    """What is wrong with a kernel, in words; empty when nothing is."""
+    found = []
+    for pattern, says in RULES.items():
+        opcodes = sorted(opcode for opcode in kernel.opcodes if re.match(pattern, opcode))
+        if opcodes:
+            found.append(f"{', '.join(opcodes)}: {says}")
+    if kernel.spill_bytes:
+        found.append(f"spills {kernel.spill_bytes} bytes of registers")
+    if not kernel.max_threads:
+        found.append("no __launch_bounds__: without the size of a block, registers may not suffice for it")
+    return found

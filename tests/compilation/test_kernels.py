@@ -1,0 +1,72 @@
+"""Every kernel, in every variant, for every architecture: it compiles, keeps the rules and stays in its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import pytest
+
+from gpuclust._resources import kernels_folder
+from gpuclust.engines.cuda.source import kernel_source
+from gpuclust.engines.cuda.variants import VARIANTS
+from tests.compilation import budgets, page
+from tests.compilation.budgets import excesses
+from tests.compilation.compiler import ARCHITECTURES, compile_with_nvcc, nvcc
+from tests.compilation.cubin import Kernel
+from tests.compilation.expectations import unmet
+from tests.compilation.measure import Job, all_jobs, measure
+from tests.compilation.rules import faults
+
+# The two that differ most: the oldest, without asynchronous copies, and the one whose figures the page shows.
+ALWAYS = ("sm_75", page.ARCHITECTURE)
+
+JOBS = [
+    pytest.param(job, id=str(job), marks=[] if job.architecture in ALWAYS else pytest.mark.slow) for job in all_jobs()
+]
+
+
+@pytest.fixture(scope="module")
+def kernels_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Job], dict[str, Kernel]]]:
+    """The kernels of a compilation. Those that this run's tests will ask for are all begun at once."""
+    with ThreadPoolExecutor() as pool:
+        begin = cache(lambda job: pool.submit(measure, job))
+        for item in request.session.items:
+            if item.path == request.path and item.originalname == "test_machine_code":
+                begin(item.callspec.params["job"])
+        yield lambda job: begin(job).result()
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_machine_code(job, kernels_of):
+    present = budgets.load()
+    found = {}
+    for name, kernel in kernels_of(job).items():
+        found[name] = faults(kernel) + unmet(job, name, kernel) + excesses(kernel, budgets.find(present, job, name))
+    assert {name: says for name, says in found.items() if says} == {}
+
+
+def test_every_file_has_variants():
+    assert {variant.file for variant in VARIANTS} == {path.stem for path in kernels_folder().glob("*.cu")}
+
+
+def test_no_budget_without_its_variant():
+    labels = {(variant.file, variant.label) for variant in VARIANTS}
+    files = budgets.load().items()
+    budgeted = {(file, label) for file, kernels in files for kernel in kernels.values() for label in kernel}
+    assert budgeted == labels
+
+
+def test_the_page_shows_the_present_figures(kernels_of):
+    _, shown, _ = page.split(page.path().read_text(encoding="utf-8"))
+    measured = {job: kernels_of(job) for job in all_jobs([page.ARCHITECTURE])}
+    assert shown.splitlines() == page.table(measured), "run `python -m tests.compilation --update`"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(nvcc() is None, reason="no nvcc: users do not need it")
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_nvcc_compiles_it_without_a_warning(variant):
+    assert compile_with_nvcc(kernel_source(variant.file), variant.options, ARCHITECTURES[-3]) == ""
