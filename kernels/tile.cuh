@@ -79,9 +79,9 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
     const int first = t * TILE_ROWS, live = min(TILE_ROWS, count - first);
     const Tile tile = {numbers, first, live, needs == nullptr ? screen.n_panels() : needs[first]};
     __syncthreads();  // nobody reads the last tile any more
-    for (int row = threadIdx.x; row < TILE_ROWS; row += THREADS) {
-      const int place = first + min(row, live - 1);
-      numbers[row] = kept == nullptr ? place : kept[place];
+    if (threadIdx.x < TILE_ROWS) {
+      const int place = first + min(static_cast<int>(threadIdx.x), live - 1);
+      numbers[threadIdx.x] = kept == nullptr ? place : kept[place];
     }
     __syncthreads();
 

@@ -57,11 +57,12 @@ __device__ __forceinline__ void multiply(Scores& scores, const unsigned char* ro
                                          const float* constants, int bytes) {
   constexpr int STEPS = SLICE_BYTES / 32;
   rows += threadIdx.x / 32 * 32 * SLICE_BYTES;
-  multiply_step<START>(scores, rows, centers, constants, 0);
   if (bytes == SLICE_BYTES) {
+    multiply_step<START>(scores, rows, centers, constants, 0);
 #pragma unroll
     for (int step = 1; step < STEPS; step++) multiply_step<false>(scores, rows, centers, constants, step);
   } else {
+    multiply_step<START>(scores, rows, centers, constants, 0);
 #pragma unroll 1
     for (int step = 1; step < bytes / 32; step++) multiply_step<false>(scores, rows, centers, constants, step);
   }

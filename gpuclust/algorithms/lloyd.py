@@ -18,6 +18,7 @@ from gpuclust.algorithms.assignment import inertia
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines.base import Assignment, Movement, Part, Sums, Update
 from gpuclust.engines.canonical import Frame
+from gpuclust.sources.base import Chunk
 
 __all__ = ["Callback", "LloydResult", "run"]
 
@@ -190,7 +191,8 @@ def _relocate_empty(data: Dataset, centers: np.ndarray, state: Assignment, sums:
         rows_in[label] -= 1
         engine.relabel(state, row, int(empty[moved]))
         weights = None if data.weights is None else data.weights[one]
-        engine.move_rows(engine.place(data.take(np.array([row]))), weights, state[one], frame, sums)
+        for _, placed in engine.placed([Chunk(row, data.take(np.array([row])))], keep=True):
+            engine.move_rows(placed, weights, state[one], frame, sums)
         moved += 1
     return moved
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from tests.compilation.cubin import Kernel
-from tests.compilation.measure import Job
+from tests.compilation.variants import Job
 
 PATH = Path(__file__).with_name("budgets.json")
 

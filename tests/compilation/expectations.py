@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gpuclust.engines.cuda.variants import HALF, SINGLE, Macros
 from tests.compilation.compiler import capability
 from tests.compilation.cubin import Kernel
-from tests.compilation.measure import Job
+from tests.compilation.variants import Job
 
 
 class Expectation(NamedTuple):

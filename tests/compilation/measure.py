@@ -1,40 +1,19 @@
-"""Every compilation of the kernels, and what each kernel costs in it."""
+"""The kernels of compilations, as their machine code has them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from gpuclust.engines.cuda.source import kernel_source
-from gpuclust.engines.cuda.variants import VARIANTS, Variant
-from tests.compilation.compiler import ARCHITECTURES, capability, compile_with_nvrtc
+from tests.compilation.compiler import compile_with_nvrtc
 from tests.compilation.cubin import Kernel, read_kernels
-
-
-class Job(NamedTuple):
-    """One variant of a kernel file, for one architecture."""
-
-    variant: Variant
-    architecture: str
-
-    def __str__(self) -> str:
-        return f"{self.variant.file} [{self.variant.label}] {self.architecture}"
-
-
-def all_jobs(architectures: Iterable[str] = ARCHITECTURES) -> list[Job]:
-    """The variants that each architecture is capable of."""
-    return [
-        Job(variant, architecture)
-        for variant in VARIANTS
-        for architecture in architectures
-        if capability(architecture) >= variant.capability
-    ]
+from tests.compilation.variants import Job
 
 
 def measure(job: Job, folder: Path | None = None) -> dict[str, Kernel]:
-    """The kernels of one compilation, by name."""
+    """The kernels of one compilation, by name; `folder` is where its file lies, if not among the kernels."""
     source = kernel_source(job.variant.file, folder)
     return read_kernels(*compile_with_nvrtc(source, job.variant.options, job.architecture))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from tests.compilation.cubin import Kernel
+from tests.compilation.occupancy import footprint, resident_blocks
+from tests.compilation.variants import Job
 
 ATOMIC = r"(ATOM|ATOMG|ATOMS|RED|REDG)\b.*"
 
@@ -16,7 +18,7 @@ RULES = {
 }
 
 
-def faults(kernel: Kernel) -> list[str]:
+def faults(job: Job, kernel: Kernel) -> list[str]:
     """What is wrong with a kernel, in words; empty when nothing is."""
     found = []
     for pattern, says in RULES.items():
@@ -27,4 +29,8 @@ def faults(kernel: Kernel) -> list[str]:
         found.append(f"spills {kernel.spill_bytes} bytes of registers")
     if not kernel.max_threads:
         found.append("no __launch_bounds__: without the size of a block, registers may not suffice for it")
+    elif job.threads not in (None, kernel.max_threads):
+        found.append(f"__launch_bounds__ of {kernel.max_threads} threads, but it is launched with {job.threads}")
+    if resident_blocks(*footprint(job, kernel)) == 0:
+        found.append(f"a block does not fit: {kernel.shared_bytes + job.shared_bytes} bytes of shared memory")
     return found

@@ -9,9 +9,10 @@ import pytest
 from gpuclust.engines.cuda.variants import Variant
 from tests.compilation.budgets import cost, excesses
 from tests.compilation.compiler import ARCHITECTURES
-from tests.compilation.measure import Job, measure
+from tests.compilation.measure import measure
 from tests.compilation.occupancy import resident_blocks
 from tests.compilation.rules import faults
+from tests.compilation.variants import Job
 
 PLANTED = Path(__file__).with_name("planted")
 

@@ -17,8 +17,8 @@ __all__ = ["Placement"]
 # Pieces are large enough to hide a launch and small enough to overlap with the work on the one before.
 _PIECE_BYTES = 1 << 28
 _SMALLEST_PIECE = 1024
-# Share of the free memory that rows may take; state and lists of other rows need some too.
-_SHARE = 0.8
+# Share of the free memory that rows to keep may take, and a piece: the state of all rows and centres need some too.
+_SHARE, _PIECE_SHARE = 0.8, 0.4
 
 
 class Placement:
@@ -101,5 +101,5 @@ class Placement:
         n_features, itemsize = values.shape[1], values.dtype.itemsize
         free, _ = self._kernels.device.memory()
         per_row = 2 * n_features * itemsize + self._extra_per_row(n_features)  # two device buffers
-        wanted = min(_PIECE_BYTES // (n_features * itemsize), int(_SHARE * free) // per_row)
+        wanted = min(_PIECE_BYTES // (n_features * itemsize), int(_PIECE_SHARE * free) // per_row)
         return max(_SMALLEST_PIECE, wanted)

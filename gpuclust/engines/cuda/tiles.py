@@ -63,9 +63,8 @@ class Tile(NamedTuple):
 
 
 def tile_for(device: Device, precision: Precision, width: int, shape: Shape) -> Tile:
-    """The tile for rows of ``width``: as wide slices as a row has, and rows that stay in shared memory if they fit."""
+    """The first of these that fits: rows that stay in shared memory, rows that come slice by slice, narrower slices."""
     row_bytes = width * precision.dtype.itemsize
-    slice_bytes = next((size for size in (128, 64) if row_bytes >= size), 32)
-    resident = Tile(precision, shape, slice_bytes, True)
-    fits = resident.shared_memory(width) <= device.shared_memory
-    return resident if fits else resident._replace(resident=False)
+    widest = next((size for size in (128, 64) if row_bytes >= size), 32)
+    tiles = (Tile(precision, shape, size, resident) for size, resident in ((widest, True), (widest, False), (64, False)))
+    return next(tile for tile in tiles if tile.shared_memory(width) <= device.shared_memory)
