@@ -66,12 +66,13 @@ template <class Visit>
 __device__ __forceinline__ void scan(const Screen& screen, const int* kept, const int* needs, int count, Visit& visit) {
   constexpr int CENTER_BYTES = PANEL * SLICE_BYTES, ROW_BYTES = TILE_ROWS * SLICE_BYTES;
   constexpr int STAGE_BYTES = CENTER_BYTES + (RESIDENT ? 0 : ROW_BYTES);
-  extern __shared__ __align__(1024) unsigned char shared[];
-  const int row_bytes = screen.width * static_cast<int>(sizeof(SCREEN));
-  const int n_slices = (row_bytes + SLICE_BYTES - 1) / SLICE_BYTES;
-  unsigned char* const stages = shared + (RESIDENT ? n_slices * ROW_BYTES : 0);
+  // Stages, their constants, row numbers, and last the resident rows, whose size only the launch knows.
+  extern __shared__ __align__(1024) unsigned char stages[];
   float* const constants = reinterpret_cast<float*>(stages + STAGES * STAGE_BYTES);
   int* const numbers = reinterpret_cast<int*>(constants + STAGES * PANEL);
+  unsigned char* const resident = reinterpret_cast<unsigned char*>(numbers + TILE_ROWS);
+  const int row_bytes = screen.width * static_cast<int>(sizeof(SCREEN));
+  const int n_slices = (row_bytes + SLICE_BYTES - 1) / SLICE_BYTES;
   const auto number = [=](int row) { return numbers[row]; };
 
   const int n_tiles = count / TILE_ROWS + (count % TILE_ROWS != 0);
@@ -100,8 +101,10 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
       cp_async_commit();
     };
     if (RESIDENT)
+#pragma unroll 1
       for (int slice = 0; slice < n_slices; slice++)
-        load_slice<TILE_ROWS, THREADS>(shared + slice * ROW_BYTES, screen.rows, row_bytes, slice, number);
+        load_slice<TILE_ROWS, THREADS>(resident + slice * ROW_BYTES, screen.rows, row_bytes, slice, number);
+#pragma unroll 1
     for (int stage = 0; stage < STAGES - 1; stage++) load_next();
     visit.begin(tile);
 
@@ -113,7 +116,7 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
         __syncthreads();  // this slice is there for all, and all have done with the one before
         load_next();
         const unsigned char* const centers = stages + stage * STAGE_BYTES;
-        const unsigned char* const rows = RESIDENT ? shared + slice * ROW_BYTES : centers + CENTER_BYTES;
+        const unsigned char* const rows = RESIDENT ? resident + slice * ROW_BYTES : centers + CENTER_BYTES;
         const int bytes = min(SLICE_BYTES, row_bytes - slice * SLICE_BYTES);
         if (slice == 0)
           multiply<true>(scores, rows, centers, constants + stage * PANEL, bytes);

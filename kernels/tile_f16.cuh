@@ -27,13 +27,15 @@ template <bool START>
 __device__ __forceinline__ void multiply_step(Scores& scores, const unsigned char* rows, const unsigned char* centers,
                                               const float* constants, int step) {
   const int lane = lane_of();
+  rows += chunk_offset(lane % 16, 2 * step + lane / 16);
+  centers += chunk_offset(lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2);
   unsigned a[2][4];
 #pragma unroll
-  for (int m = 0; m < 2; m++) ldmatrix_x4(a[m], chunk_of(rows, 16 * m + lane % 16, 2 * step + lane / 16));
+  for (int m = 0; m < 2; m++) ldmatrix_x4(a[m], rows + 16 * m * SLICE_BYTES);
 #pragma unroll
   for (int n = 0; n < PANEL / 16; n++) {
     unsigned b[4];
-    ldmatrix_x4(b, chunk_of(centers, 16 * n + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
+    ldmatrix_x4(b, centers + 16 * n * SLICE_BYTES);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int j = 4 * n + 2 * half;

@@ -18,10 +18,6 @@ __device__ __forceinline__ int tile_column(int lane, int j) { return 8 * j + lan
 
 typedef float Scores[FRAGMENT_ROWS][FRAGMENT_COLUMNS];
 
-__device__ __forceinline__ float4 four(const unsigned char* slice, int row, int chunk) {
-  return *reinterpret_cast<const float4*>(chunk_of(slice, row, chunk));
-}
-
 // START: the first slice of a panel; scores start from the centres' constants.
 template <bool START>
 __device__ __forceinline__ void multiply(Scores& scores, const unsigned char* rows, const unsigned char* centers,
@@ -37,12 +33,14 @@ __device__ __forceinline__ void multiply(Scores& scores, const unsigned char* ro
   }
 #pragma unroll 1
   for (int chunk = 0; chunk < bytes / 16; chunk++) {
+    const unsigned char* const mine = rows + chunk_offset(tile_row(lane, 0), chunk);
+    const unsigned char* const theirs = centers + chunk_offset(tile_column(lane, 0), chunk);
     float4 a[FRAGMENT_ROWS];
 #pragma unroll
-    for (int i = 0; i < FRAGMENT_ROWS; i++) a[i] = four(rows, tile_row(lane, i), chunk);
+    for (int i = 0; i < FRAGMENT_ROWS; i++) a[i] = *reinterpret_cast<const float4*>(mine + 32 * i * SLICE_BYTES);
 #pragma unroll
     for (int j = 0; j < FRAGMENT_COLUMNS; j++) {
-      const float4 b = four(centers, tile_column(lane, j), chunk);
+      const float4 b = *reinterpret_cast<const float4*>(theirs + 8 * j * SLICE_BYTES);
 #pragma unroll
       for (int i = 0; i < FRAGMENT_ROWS; i++) {
         scores[i][j] = __fmaf_rn(a[i].x, b.x, scores[i][j]);

@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 
 from gpuclust.engines import get_engine
+from gpuclust.engines.cuda.engine import CudaEngine
 from gpuclust.errors import DeviceError
+from tests.emulation import EmulatedCuPy
 
-ENGINES = [pytest.param("cpu", id="cpu"), pytest.param("cuda", id="cuda", marks=pytest.mark.gpu)]
+ENGINES = [
+    pytest.param("cpu", id="cpu"),
+    pytest.param("emulated", id="emulated", marks=[pytest.mark.emulated, pytest.mark.slow]),
+    pytest.param("cuda", id="cuda", marks=pytest.mark.gpu),
+]
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request):
-    """Each engine in turn; skipped where its device is absent."""
+    """Each engine in turn; skipped where its device is absent. "emulated" is the CUDA engine on an emulated device."""
+    if request.param == "emulated":
+        return CudaEngine(0, EmulatedCuPy(asynchronous=True, memory=1 << 32))
     try:
         return get_engine(request.param)
     except DeviceError as error:

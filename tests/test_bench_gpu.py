@@ -19,7 +19,12 @@ from bench.gpu_peers import CONTENDERS, cupy_blocks, torch_blocks
 from bench.recording import KernelTimes, RecordingCupy
 from bench.roofline import PEAKS, Pass, full_pass, peak_of
 from bench.timing import Measurement
+from gpuclust.algorithms import lloyd
+from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines.cuda.discovery import discover
+from gpuclust.engines.cuda.engine import CudaEngine
+from gpuclust.sources import as_source
+from tests.emulation import EmulatedCuPy
 
 ROOT = Path(gpu.__file__).parents[1]
 SCRIPT = ROOT / "bench" / "gpu.sh"
@@ -69,6 +74,19 @@ def test_kernels_are_timed_by_events() -> None:
     assert fake.seen == [(99_000, 7), (0, 0), (99_000, 0)]
     assert settle.max_dynamic_shared_size_bytes == 99_000
     assert recorder.ndarray is np.ndarray
+
+
+@pytest.mark.slow
+@pytest.mark.emulated
+def test_the_engines_kernels_pass_through_the_recorder() -> None:
+    recorder = RecordingCupy(EmulatedCuPy(capability=(7, 5), n_multiprocessors=1))
+    rows = np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32)
+    engine = CudaEngine(0, recorder)
+    lloyd.run(Dataset(engine, as_source(rows)), rows[:3].astype(np.float64), max_iter=2, tol=0.0)
+    times = {times.name: times for times in recorder.times()}
+    assert set(roofline.COSTS) - {"unit_rows"} <= set(times)
+    assert "-DSCREEN_HALF=0" in times["settle"].options
+    assert all(min(kernel.milliseconds) >= 0 for kernel in times.values())
 
 
 def test_roofline_by_hand() -> None:

@@ -66,7 +66,7 @@ def run(
         As scikit-learn's: stop when no label changed, when the squared movement of the centres is at most ``tol`` times
         the mean variance of the columns, or after ``max_iter`` iterations.
     precision : {"exact", "fast"}
-        "fast" takes the word of the float32 screen where it is uncertain.
+        "fast" takes the word of the engine's first screen (float32, or float16 on tensor cores) where it is uncertain.
     spherical : bool
         Scale centres to unit length (the rows are, by ``Dataset(normalize=True)``).
     callback

@@ -47,8 +47,8 @@ most E_t + E_y, each a function of one vector::
 
 (``slack`` in kernels/, widened by 1 % for |T| <= |t| (1 + 2**-10) and the rounding of these very figures); the rules
 above hold with E in place of e. Tensor cores cut, they do not round, what they add: products of two float16 are exact,
-each step of 16 terms aligns them and the running sum to the largest exponent and loses less than one unit in the 24th
-bit of each (Fasi et al. 2021), hence 2**-23 for each of w + w / 16 additions.
+each step of 8 or 16 terms aligns them and the running sum to the largest exponent, loses less than one unit in the 24th
+bit of each, and as much again where its result is cut to 24 bits (Fasi et al. 2021): 2**-23 for each of w + w / 4 terms.
 
 **The sketch.** With V of q orthonormal columns (orthonormal up to 2**-40, checked), p = V't and r = |t - V V't|, the
 inequality of Cauchy and Schwarz for the residuals gives t.y <= p_t.p_y + r_t r_y: the score of width q + 1 computed
@@ -129,8 +129,8 @@ def screen_error(width: int, dtype: np.dtype | type, n_features: int) -> float:
 
 def accumulation_error(width: int, dtype: np.dtype | type) -> float:
     """The bound g of the module's docstring: ``width`` products of ``dtype`` (float16 or float32) added in float32."""
-    unit = 2.0**-23 if np.dtype(dtype) == np.float16 else 2.0**-24
-    return 1.1 * (width + width / 16 + 16) * unit + 4.0 * canonical_error(width)
+    roundings = (width + width / 4) * 2.0**-23 if np.dtype(dtype) == np.float16 else width * 2.0**-24
+    return 1.1 * (roundings + 16 * 2.0**-23) + 4.0 * canonical_error(width)
 
 
 class Frame(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ class DeviceArraySource(Source):
         return (Chunk(first, self._ready(self._array[first:end])) for first, end in bounds)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        rows = self._array[check_row_indices(indices, self.n_rows)]
+        indices = check_row_indices(indices, self.n_rows)
+        with _current(self._array):
+            rows = self._array[indices]
         return np.asarray(to_host(self._ready(rows)))
 
     def rechunked(self, chunk_rows: int) -> DeviceArraySource:
@@ -79,14 +82,15 @@ class DeviceArraySource(Source):
             No room for the converted copy.
         """
         try:
-            self._check_integers(rows)
-            if hasattr(rows, "detach"):  # torch
-                rows = rows.detach()
-                return (rows.float() if self.dtype == _FLOAT32 else rows.double()).contiguous()
-            if _numpy_name(rows.dtype) != self.dtype.name:
-                rows = rows.astype(self.dtype)
-            flags = getattr(rows, "flags", None)  # JAX has none: its arrays are C-contiguous
-            rows = rows if flags is None or flags.c_contiguous else rows.copy(order="C")
+            with _current(rows):
+                self._check_integers(rows)
+                if hasattr(rows, "detach"):  # torch
+                    rows = rows.detach()
+                    return (rows.float() if self.dtype == _FLOAT32 else rows.double()).contiguous()
+                if _numpy_name(rows.dtype) != self.dtype.name:
+                    rows = rows.astype(self.dtype)
+                flags = getattr(rows, "flags", None)  # JAX has none: its arrays are C-contiguous
+                rows = rows if flags is None or flags.c_contiguous else rows.copy(order="C")
         except NotImplementedError as error:  # of torch, for some unsigned integers
             raise DataTypeError(f"{self._name}: {self.description} cannot be converted: {error}.") from error
         except (MemoryError, RuntimeError) as error:  # CuPy's and torch's
@@ -103,6 +107,12 @@ class DeviceArraySource(Source):
     def _check_integers(self, rows: Any) -> None:
         if _numpy_name(rows.dtype) in ("int64", "uint64") and len(rows):
             check_exact_integers(int(rows.min()), int(rows.max()), rows.dtype, self._name)
+
+
+def _current(array: Any) -> AbstractContextManager[Any]:
+    """Make a CuPy array's device the current one, on which CuPy computes; other libraries see to it themselves."""
+    device: Any = getattr(array, "device", None)
+    return device if hasattr(device, "id") and hasattr(device, "__enter__") else nullcontext()
 
 
 def _numpy_name(dtype: Any) -> str:

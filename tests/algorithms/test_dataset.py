@@ -113,11 +113,13 @@ def test_parts_cover_all_rows_with_their_weights(engine, chunk_rows):
     X, weights = _rows(300), np.arange(1.0, 301)
     data = Dataset(engine, as_source(X, chunk_rows=chunk_rows), weights)
     for start in (0, 100):
-        parts = list(data.parts(start=start))
-        assert parts[0].start == start
-        np.testing.assert_array_equal(np.concatenate([p.rows for p in parts]), X[start:])
-        np.testing.assert_array_equal(np.concatenate([p.weights for p in parts]), weights[start:])
-        assert [p.rows_slice.start for p in parts[1:]] == [p.rows_slice.stop for p in parts[:-1]]
+        # A part is valid until the next one is asked for.
+        parts = [(p.rows_slice, engine.to_host(p.rows), engine.to_host(p.weights)) for p in data.parts(start=start)]
+        places, rows, own = zip(*parts, strict=True)
+        assert places[0].start == start
+        np.testing.assert_array_equal(np.concatenate(rows), X[start:])
+        np.testing.assert_array_equal(np.concatenate(own), weights[start:])
+        assert [place.start for place in places[1:]] == [place.stop for place in places[:-1]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -125,7 +127,7 @@ def test_unit_rows(engine, dtype):
     X = _rows(dtype=dtype)
     X[10:20] *= 1e-20
     datasets = [Dataset(engine, as_source(X, chunk_rows=c), normalize=True) for c in (None, 999)]
-    rows = [np.concatenate([part.rows for part in data.parts()]) for data in datasets]
+    rows = [np.concatenate([engine.to_host(part.rows) for part in data.parts()]) for data in datasets]
     np.testing.assert_array_equal(*rows)
     assert rows[0].dtype == dtype
     wide = X.astype(np.float64)

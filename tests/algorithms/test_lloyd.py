@@ -142,8 +142,8 @@ def test_fast_is_close(engine):
     rng = np.random.default_rng(3)
     X = rng.normal(size=(800, 20)).astype(np.float32)
     exact, fast = (_run(engine, X, X[:10], precision=p, max_iter=5) for p in ("exact", "fast"))
-    assert np.mean(exact.labels == fast.labels) > 0.99
-    assert fast.inertia == pytest.approx(exact.inertia, rel=1e-4)
+    assert np.mean(exact.labels == fast.labels) > 0.9  # a screen of float16 errs more often than one of float32
+    assert fast.inertia == pytest.approx(exact.inertia, rel=1e-3)
 
 
 def test_spherical_hand_case(engine):

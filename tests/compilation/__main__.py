@@ -14,8 +14,9 @@ from pathlib import Path
 from gpuclust.engines.cuda.variants import Variant
 from tests.compilation import budgets, page
 from tests.compilation.compiler import ARCHITECTURES
-from tests.compilation.measure import Job, all_jobs, measure, measure_all
+from tests.compilation.measure import measure, measure_all
 from tests.compilation.rules import faults
+from tests.compilation.variants import Job, all_jobs
 
 
 def main() -> None:
@@ -35,11 +36,11 @@ def main() -> None:
         job = Job(Variant(chosen.path.stem, macros), chosen.arch)
         measured = {job: measure(job, chosen.path.resolve().parent)}
     else:
-        measured = measure_all(all_jobs([chosen.arch]))
+        measured = measure_all(page.jobs_shown(chosen.arch))
     print("\n".join(page.table(measured)))
     for job, kernels in measured.items():
         for name, kernel in kernels.items():
-            for fault in faults(kernel):
+            for fault in faults(job, kernel):
                 print(f"{job} {name}: {fault}")
 
 
@@ -47,7 +48,7 @@ def update() -> None:
     """Write down what the kernels take now."""
     measured = measure_all(all_jobs())
     budgets.save(budgets.collect(measured))
-    page.write({job: kernels for job, kernels in measured.items() if job.architecture == page.ARCHITECTURE})
+    page.write({job: measured[job] for job in page.jobs_shown()})
     print(f"{len(measured)} compilations. Read the differences in {budgets.PATH} and {page.path()}.")
 
 

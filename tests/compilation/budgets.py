@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.compilation.cubin import Kernel
@@ -16,7 +17,7 @@ from tests.compilation.variants import Job
 PATH = Path(__file__).with_name("budgets.json")
 
 Budget = dict[str, int]
-Budgets = dict[str, dict[str, dict[str, dict[str, Budget]]]]  # file, kernel, variant, architecture
+Budgets = dict[str, dict[str, Budget]]  # by compilation, then by kernel
 
 
 def cost(kernel: Kernel) -> Budget:
@@ -32,19 +33,9 @@ def excesses(kernel: Kernel, budget: Budget | None) -> list[str]:
     return [f"{name}: {taken[name]}, the budget is {budget[name]}" for name in taken if taken[name] > budget[name]]
 
 
-def collect(measured: dict[Job, dict[str, Kernel]]) -> Budgets:
+def collect(measured: Mapping[Job, Mapping[str, Kernel]]) -> Budgets:
     """Budgets that fit the kernels exactly."""
-    budgets: Budgets = {}
-    for (variant, architecture), kernels in measured.items():
-        for name, kernel in kernels.items():
-            by_variant = budgets.setdefault(variant.file, {}).setdefault(name, {})
-            by_variant.setdefault(variant.label, {})[architecture] = cost(kernel)
-    return budgets
-
-
-def find(budgets: Budgets, job: Job, kernel: str) -> Budget | None:
-    """The budget of one kernel in one compilation."""
-    return budgets.get(job.variant.file, {}).get(kernel, {}).get(job.variant.label, {}).get(job.architecture)
+    return {str(job): {name: cost(kernel) for name, kernel in kernels.items()} for job, kernels in measured.items()}
 
 
 def load() -> Budgets:
@@ -53,7 +44,7 @@ def load() -> Budgets:
 
 
 def save(budgets: Budgets) -> None:
-    """Write them, one line per architecture, so that differences are read line by line."""
+    """Write them, one line per kernel."""
     innermost = re.compile(r"\{[^{}]+\}")
     text = innermost.sub(lambda braces: " ".join(braces[0].split()), json.dumps(budgets, indent=1, sort_keys=True))
     PATH.write_text(text + "\n", encoding="utf-8")

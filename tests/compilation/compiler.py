@@ -12,12 +12,16 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 from cupy._core import core
 from cupy.cuda import compiler
 
 # Turing to Blackwell: every generation that has the instructions we use and that CUDA 13 compiles for.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120")
+
+# Where two threads begin to compile at once, NVRTC 13.0 does not always find its own builtins.
+_ONE_AT_A_TIME = Lock()
 
 
 def capability(architecture: str) -> int:
@@ -33,11 +37,12 @@ def compile_with_nvrtc(source: str, options: Sequence[str], architecture: str) -
     cupy.cuda.compiler.CompileException
         With the compiler's messages.
     """
-    log = io.StringIO()
-    program = compiler._NVRTCProgram(source, "", method="cubin")
     with_headers = core.assemble_cupy_compiler_options(tuple(options))
     always = ("-ftz=true", "--device-as-default-execution-space")  # CuPy's, for every compilation
-    cubin, _ = program.compile((*with_headers, *always, f"-arch={architecture}", "--ptxas-options=-v"), log)
+    log = io.StringIO()
+    with _ONE_AT_A_TIME:
+        program = compiler._NVRTCProgram(source, "", method="cubin")
+        cubin, _ = program.compile((*with_headers, *always, f"-arch={architecture}", "--ptxas-options=-v"), log)
     return cubin + b"\0", log.getvalue()  # CuPy cuts the last byte off, and the disassemblers miss it
 
 

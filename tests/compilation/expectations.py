@@ -40,7 +40,9 @@ EXPECTATIONS = [
     Expectation(TILES, WIDE, True, "slices are copied 16 bytes at a time"),
     Expectation("survey|prepare_rows|add_items", WIDE, True, "rows are read 16 bytes at a time"),
     Expectation("add_items", r"(RED|REDG)\b.*ADD\.64", True, "integer sums are added by native atomics"),
-    Expectation("own_distances|pairwise|add_items|block_totals", "DFMA", False, "canonical arithmetic is not contracted"),
+    Expectation(
+        "own_distances|pairwise|add_items|block_totals", "DFMA", False, "canonical arithmetic is not contracted"
+    ),
     Expectation("count_items|list_items|plan|list_rows", "ATOMS", True, "a block counts in its shared memory"),
 ]
 

@@ -47,9 +47,3 @@ def resident_blocks(capability: int, threads: int, registers: int, shared_bytes:
         limits.shared_bytes // shared if shared else limits.blocks,
         0 if shared_bytes > limits.block_shared_bytes else limits.blocks,
     )
-
-
-def occupancy(capability: int, threads: int, registers: int, shared_bytes: int) -> float:
-    """The share of a multiprocessor's warps that are resident."""
-    blocks = resident_blocks(capability, threads, registers, shared_bytes)
-    return blocks * -(-threads // WARP) / MULTIPROCESSORS[capability].warps

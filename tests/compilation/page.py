@@ -2,54 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gpuclust._resources import kernels_folder
 from tests.compilation.compiler import capability
 from tests.compilation.cubin import Kernel
-from tests.compilation.measure import Job
-from tests.compilation.occupancy import occupancy, resident_blocks
+from tests.compilation.occupancy import MULTIPROCESSORS, WARP
+from tests.compilation.variants import WIDTH, Job, jobs
 
 ARCHITECTURE = "sm_90a"  # the page's: an H100 or H200
 BEGIN, END = "<!-- static figures: begin -->", "<!-- static figures: end -->"
 
-HEADER = ["file", "kernel", "variant", "block", "registers", "shared", "blocks/SM", "occupancy", "instructions"]
-COUNTED = {  # which instructions tell how a kernel does its work
-    "HGMMA": r"HGMMA",
-    "HMMA": r"HMMA",
-    "FFMA": r"FFMA",
-    "D*": r"D(ADD|MUL|FMA)",
-    "load.128": r"(LDG|LDGSTS).*\.128",
-    "load": r"(LDG|LDGSTS)(?!.*\.128)",
-    "atomic.64": r"(RED|REDG|ATOMG)\b.*64",
-    "shuffle": r"SHFL|REDUX",
+HEADER = ["kernel", "threads", "registers", "shared memory", "blocks", "occupancy", "instructions in its text"]
+COUNTED = {  # those that tell how a kernel does its work
+    "HMMA": "HMMA|HGMMA",
+    "FFMA": "FFMA",
+    "float64": "D(ADD|MUL|FMA)",
+    "wide load": r"(LDG|LDGSTS)\b.*\.128",
+    "load": r"(LDG|LDGSTS)\b(?!.*\.128)",
+    "64-bit atomic": r"(RED|REDG|ATOMG)\b.*64",
+    "shuffle": "SHFL|REDUX",
 }
+
+
+def jobs_shown(architecture: str = ARCHITECTURE) -> list[Job]:
+    """Those that run for float32 rows of ``WIDTH`` features."""
+    return [job for job in jobs(architecture) if ("ROW", "double") not in job.variant.macros and WIDTH in job.widths]
 
 
 def table(measured: Mapping[Job, Mapping[str, Kernel]]) -> list[str]:
     """Lines of Markdown, one row per kernel and variant."""
     lines = [_row(HEADER), _row(["---"] * len(HEADER))]
     for job, kernels in measured.items():
-        for name, kernel in kernels.items():
-            fits = (capability(job.architecture), max(kernel.max_threads, 1), kernel.registers, kernel.shared_bytes)
+        warps = MULTIPROCESSORS[capability(job.architecture)].warps
+        for name, kernel in sorted(kernels.items()):
+            blocks = job.resident_blocks(kernel)
             counts = {says: kernel.count(pattern) for says, pattern in COUNTED.items()}
             cells = [
-                job.variant.file,
-                name,
-                job.variant.label,
+                f"{job.variant.file}.cu `{name}`{_screen(job)}",
                 kernel.max_threads,
                 kernel.registers,
-                kernel.shared_bytes,
-                resident_blocks(*fits),
-                f"{occupancy(*fits):.0%}",
+                kernel.shared_bytes + job.shared_bytes,
+                blocks,
+                f"{blocks * -(-kernel.max_threads // WARP) / warps:.0%}",
                 ", ".join(f"{count} {says}" for says, count in counts.items() if count),
             ]
             lines.append(_row(cells))
     return lines
 
 
-def _row(cells: list[object]) -> str:
+def _screen(job: Job) -> str:
+    screen = dict(job.variant.macros).get("SCREEN")
+    return f", {screen.strip('_')} screen" if screen else ""
+
+
+def _row(cells: Iterable[object]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 

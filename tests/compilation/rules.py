@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 
 from tests.compilation.cubin import Kernel
-from tests.compilation.occupancy import footprint, resident_blocks
 from tests.compilation.variants import Job
 
 ATOMIC = r"(ATOM|ATOMG|ATOMS|RED|REDG)\b.*"
-
 RULES = {
     r"LDL|STL": "local memory, for a spill or an array indexed at run time",
-    ATOMIC
-    + r"CAS": "a loop of compare-and-swap, because the atomic operation is not native",  # CAST.SPIN: shared memory
+    ATOMIC + r"CAS": "a loop of compare-and-swap, because the atomic operation is not native",
     ATOMIC + r"\.(BF|F)(16|32|64)": "an atomic sum of floats, which depends on the order",
 }
 
@@ -31,6 +28,6 @@ def faults(job: Job, kernel: Kernel) -> list[str]:
         found.append("no __launch_bounds__: without the size of a block, registers may not suffice for it")
     elif job.threads not in (None, kernel.max_threads):
         found.append(f"__launch_bounds__ of {kernel.max_threads} threads, but it is launched with {job.threads}")
-    if resident_blocks(*footprint(job, kernel)) == 0:
+    if job.resident_blocks(kernel) == 0:
         found.append(f"a block does not fit: {kernel.shared_bytes + job.shared_bytes} bytes of shared memory")
     return found

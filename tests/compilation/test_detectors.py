@@ -6,40 +6,43 @@ from pathlib import Path
 
 import pytest
 
-from gpuclust.engines.cuda.variants import Variant
+from gpuclust.engines.cuda.variants import HALF, Variant
 from tests.compilation.budgets import cost, excesses
-from tests.compilation.compiler import ARCHITECTURES
+from tests.compilation.expectations import unmet
 from tests.compilation.measure import measure
 from tests.compilation.occupancy import resident_blocks
 from tests.compilation.rules import faults
 from tests.compilation.variants import Job
 
 PLANTED = Path(__file__).with_name("planted")
+SOME = ("sm_75", "sm_90a", "sm_120")
 
 
 def planted(file, architecture="sm_90a"):
-    return measure(Job(Variant(file), architecture), PLANTED)
+    """What is wrong with each kernel of a planted file, and the kernels."""
+    job = Job(Variant(file), architecture)
+    kernels = measure(job, PLANTED)
+    return {name: " ".join(faults(job, kernel)) for name, kernel in kernels.items()}, kernels
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", SOME)
 def test_a_spill_is_found(architecture):
-    (kernel,) = planted("spill", architecture).values()
-    found = " ".join(faults(kernel))
-    assert kernel.spill_bytes > 0
-    assert f"spills {kernel.spill_bytes} bytes" in found
-    assert "local memory" in found
+    found, kernels = planted("spill", architecture)
+    assert kernels["spill"].spill_bytes > 0
+    assert f"spills {kernels['spill'].spill_bytes} bytes" in found["spill"]
+    assert "local memory" in found["spill"]
 
 
 def test_an_array_in_local_memory_is_found():
-    (kernel,) = planted("local_array").values()
-    assert kernel.spill_bytes == 0
-    assert kernel.stack_bytes == 256
-    assert "local memory" in " ".join(faults(kernel))
+    found, kernels = planted("local_array")
+    assert kernels["local_array"].spill_bytes == 0
+    assert kernels["local_array"].stack_bytes == 256
+    assert "local memory" in found["local_array"]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", SOME)
 def test_atomic_operations_that_loop_or_depend_on_the_order_are_found(architecture):
-    found = {name: " ".join(faults(kernel)) for name, kernel in planted("float_atomics", architecture).items()}
+    found, _ = planted("float_atomics", architecture)
     assert "compare-and-swap" in found["shared_sum"]
     assert "compare-and-swap" in found["shared_integers"]
     assert "sum of floats" in found["global_sum"]
@@ -47,13 +50,28 @@ def test_atomic_operations_that_loop_or_depend_on_the_order_are_found(architectu
     assert found["global_integers"] == ""
 
 
-def test_a_kernel_without_launch_bounds_is_found():
-    (kernel,) = planted("unbounded").values()
-    assert "no __launch_bounds__" in " ".join(faults(kernel))
+def test_a_launch_that_the_kernel_is_not_compiled_for_is_found():
+    found, _ = planted("unbounded")
+    assert "no __launch_bounds__" in found["unbounded"]
+    (kernel,) = planted("spill")[1].values()
+    assert "launched with 256" in " ".join(faults(Job(Variant("spill"), "sm_90a", threads=256), kernel))
+
+
+def test_a_block_that_does_not_fit_is_found():
+    (kernel,) = planted("local_array")[1].values()
+    job = Job(Variant("local_array"), "sm_75", shared_bytes=64 * 1024)
+    assert "does not fit" not in " ".join(faults(job, kernel))
+    assert "does not fit: 65540 bytes" in " ".join(faults(job._replace(shared_bytes=64 * 1024 + 4), kernel))
+
+
+def test_a_kernel_without_the_instructions_that_it_is_for_is_found():
+    kernel = planted("float_atomics")[1]["global_integers"]
+    assert unmet(Job(Variant("settle", HALF), "sm_90a"), "settle", kernel)[0].startswith("no HMMA")
+    assert unmet(Job(Variant("settle", HALF), "sm_90a"), "unknown", kernel) == []
 
 
 def test_a_kernel_over_its_budget_or_without_one_is_found():
-    kernel = planted("float_atomics")["global_integers"]
+    kernel = planted("float_atomics")[1]["global_integers"]
     assert excesses(kernel, cost(kernel)) == []
     assert excesses(kernel, cost(kernel) | {"registers": kernel.registers - 1}) == [
         f"registers: {kernel.registers}, the budget is {kernel.registers - 1}"

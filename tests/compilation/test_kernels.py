@@ -10,21 +10,21 @@ import pytest
 
 from gpuclust._resources import kernels_folder
 from gpuclust.engines.cuda.source import kernel_source
-from gpuclust.engines.cuda.variants import VARIANTS
 from tests.compilation import budgets, page
 from tests.compilation.budgets import excesses
-from tests.compilation.compiler import ARCHITECTURES, compile_with_nvcc, nvcc
+from tests.compilation.compiler import compile_with_nvcc, nvcc
 from tests.compilation.cubin import Kernel
 from tests.compilation.expectations import unmet
-from tests.compilation.measure import Job, all_jobs, measure
+from tests.compilation.measure import measure
 from tests.compilation.rules import faults
+from tests.compilation.variants import Job, all_jobs, jobs
 
 # The two that differ most: the oldest, without asynchronous copies, and the one whose figures the page shows.
 ALWAYS = ("sm_75", page.ARCHITECTURE)
 
-JOBS = [
-    pytest.param(job, id=str(job), marks=[] if job.architecture in ALWAYS else pytest.mark.slow) for job in all_jobs()
-]
+ALL = all_jobs()
+BUDGETS = budgets.load()
+JOBS = [pytest.param(job, id=str(job), marks=[] if job.architecture in ALWAYS else pytest.mark.slow) for job in ALL]
 
 
 @pytest.fixture(scope="module")
@@ -41,32 +41,27 @@ def kernels_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Job], dict[
 
 @pytest.mark.parametrize("job", JOBS)
 def test_machine_code(job, kernels_of):
-    present = budgets.load()
-    found = {}
+    budget = BUDGETS.get(str(job), {})
     for name, kernel in kernels_of(job).items():
-        found[name] = faults(kernel) + unmet(job, name, kernel) + excesses(kernel, budgets.find(present, job, name))
-    assert {name: says for name, says in found.items() if says} == {}
+        assert faults(job, kernel) + unmet(job, name, kernel) + excesses(kernel, budget.get(name)) == [], name
 
 
-def test_every_file_has_variants():
-    assert {variant.file for variant in VARIANTS} == {path.stem for path in kernels_folder().glob("*.cu")}
+def test_every_file_is_compiled():
+    assert {job.variant.file for job in ALL} == {path.stem for path in kernels_folder().glob("*.cu")}
 
 
-def test_no_budget_without_its_variant():
-    labels = {(variant.file, variant.label) for variant in VARIANTS}
-    files = budgets.load().items()
-    budgeted = {(file, label) for file, kernels in files for kernel in kernels.values() for label in kernel}
-    assert budgeted == labels
+def test_no_budget_is_left_of_a_variant_that_is_gone():
+    assert BUDGETS.keys() <= set(map(str, ALL))
 
 
 def test_the_page_shows_the_present_figures(kernels_of):
     _, shown, _ = page.split(page.path().read_text(encoding="utf-8"))
-    measured = {job: kernels_of(job) for job in all_jobs([page.ARCHITECTURE])}
+    measured = {job: kernels_of(job) for job in page.jobs_shown()}
     assert shown.splitlines() == page.table(measured), "run `python -m tests.compilation --update`"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(nvcc() is None, reason="no nvcc: users do not need it")
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_nvcc_compiles_it_without_a_warning(variant):
-    assert compile_with_nvcc(kernel_source(variant.file), variant.options, ARCHITECTURES[-3]) == ""
+@pytest.mark.parametrize("job", jobs(page.ARCHITECTURE), ids=str)
+def test_nvcc_compiles_it_without_a_warning(job):
+    assert compile_with_nvcc(kernel_source(job.variant.file), job.variant.options, job.architecture) == ""

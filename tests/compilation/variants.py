@@ -1,4 +1,4 @@
-"""Every compilation that the CUDA engine may ask for on a device of each architecture, by the engine's own launch table."""
+"""Every compilation that the CUDA engine may ask for, on each architecture, by the engine's own launch table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION, Precision
 from gpuclust.engines.cuda.tiles import DECIDE, GAINS, SETTLE, Shape, Tile, tile_for
 from gpuclust.engines.cuda.variants import Variant, row_macros
-from tests.compilation.compiler import capability
-from tests.compilation.occupancy import MULTIPROCESSORS
+from tests.compilation.compiler import ARCHITECTURES, capability
+from tests.compilation.cubin import Kernel
+from tests.compilation.occupancy import MULTIPROCESSORS, resident_blocks
 
 WIDTH = 128  # of the rows that the figures of a tile are for, or the widest that it serves
 WIDTHS = range(16, 4097, 16)
@@ -20,15 +21,30 @@ ROWS = [row_macros(np.float32), row_macros(np.float64)]
 
 
 class Job(NamedTuple):
-    """A variant of a kernel file, for an architecture; bytes of dynamic shared memory and threads where a tile has them."""
+    """A variant of a kernel file, for an architecture.
+
+    Where it has tiles: the widths of rows that it serves, the threads of its blocks, and the bytes of shared memory
+    that they ask for, for rows of ``WIDTH``, or the widest that it serves.
+    """
 
     variant: Variant
     architecture: str
-    shared_bytes: int = 0
+    widths: range = WIDTHS
     threads: int | None = None
+    shared_bytes: int = 0
 
     def __str__(self) -> str:
         return f"{self.variant.file} [{self.variant.label}] {self.architecture}"
+
+    def resident_blocks(self, kernel: Kernel) -> int:
+        """How many blocks of a kernel of this compilation a multiprocessor holds; 0 if one does not fit."""
+        shared_bytes = kernel.shared_bytes + self.shared_bytes
+        return resident_blocks(capability(self.architecture), kernel.max_threads or 1, kernel.registers, shared_bytes)
+
+
+def all_jobs() -> list[Job]:
+    """Those of all architectures."""
+    return [job for architecture in ARCHITECTURES for job in jobs(architecture)]
 
 
 def jobs(architecture: str) -> Iterator[Job]:
@@ -42,20 +58,23 @@ def jobs(architecture: str) -> Iterator[Job]:
         for precision in precisions:
             yield Job(Variant("rows", rows + precision.macros), architecture)
     for precision in precisions:
-        for tile, shared_bytes in tiles(architecture, precision, SETTLE):
-            yield Job(Variant("settle", tile.macros), architecture, shared_bytes, tile.threads)
+        for tile, widths in tiles(architecture, precision, SETTLE).items():
+            yield _tiled(Variant("settle", tile.macros), architecture, tile, widths)
         for file, shape in (("decide", DECIDE), ("gains", GAINS)):
-            for tile, shared_bytes in tiles(architecture, precision, shape):
+            for tile, widths in tiles(architecture, precision, shape).items():
                 for rows in ROWS:
-                    yield Job(Variant(file, rows + tile.macros), architecture, shared_bytes, tile.threads)
+                    yield _tiled(Variant(file, rows + tile.macros), architecture, tile, widths)
 
 
-def tiles(architecture: str, precision: Precision, shape: Shape) -> list[tuple[Tile, int]]:
-    """The tiles that the engine chooses for rows of any width, and the shared memory that each asks for."""
+def tiles(architecture: str, precision: Precision, shape: Shape) -> dict[Tile, range]:
+    """The tiles that the engine chooses, each with the widths that it is chosen for."""
     device = SimpleNamespace(shared_memory=MULTIPROCESSORS[capability(architecture)].block_shared_bytes)
     widths: dict[Tile, list[int]] = {}
     for width in WIDTHS:
         widths.setdefault(tile_for(device, precision, width, shape), []).append(width)
-    return [
-        (tile, tile.shared_memory(WIDTH if WIDTH in served else max(served))) for tile, served in widths.items()
-    ]
+    return {tile: range(min(served), max(served) + 1, WIDTHS.step) for tile, served in widths.items()}
+
+
+def _tiled(variant: Variant, architecture: str, tile: Tile, widths: range) -> Job:
+    width = WIDTH if WIDTH in widths else max(widths)
+    return Job(variant, architecture, widths, tile.threads, tile.shared_memory(width))

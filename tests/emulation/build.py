@@ -45,30 +45,16 @@ def build(text: str, name: str, defines: Mapping[str, object], sanitizer: str) -
     """The shared library of a kernel file's translated text."""
     if sanitizer not in SANITIZERS:
         raise ValueError(f"sanitizer={sanitizer!r}: one of {sorted(SANITIZERS)}")
-    flags = (*FLAGS, *_machine_flags(), *SANITIZERS[sanitizer], "-O1" if sanitizer else "-O2")
-    macros = tuple(f"-D{macro}" if value is None else f"-D{macro}={value}" for macro, value in defines.items())
-    runtime = _runtime()
-    device = HERE / "device"
-    command = (
-        "-shared",
-        "-x",
-        "c++",
-        "-",
-        "-x",
-        "none",
-        str(runtime),
-        f"-I{device}",
-        "-include",
-        "emulation.h",
-        *flags,
-        *WARNINGS,
-        *macros,
-    )
+    flags = (*FLAGS, *WARNINGS, *_machine_flags(), *SANITIZERS[sanitizer], "-O1" if sanitizer else "-O2")
+    macros = [f"-D{macro}" if value is None else f"-D{macro}={value}" for macro, value in defines.items()]
+    headers = (f"-I{HERE / 'device'}", "-include", "emulation.h")
+    command = ("-shared", *flags, *headers, *macros, "-x", "c++", "-", "-x", "none", str(_runtime()))
     key = _hash(text, _sources("device"), repr(command), _compiler())
     return _cached(f"{name}-{sanitizer or 'plain'}-{key}.so", command, text)
 
 
 def cache_folder() -> Path:
+    """Where builds are kept: nobody else's folder, because what lies there is run."""
     named = os.environ.get("GPUCLUST_EMULATION_CACHE")
     folder = Path(named) if named else Path(tempfile.gettempdir()) / f"gpuclust-emulation-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,21 +79,19 @@ def _cached(name: str, command: tuple[str, ...], source: str) -> Path:
         return target
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         unfinished = Path(folder) / name
-        done = subprocess.run(
-            ["g++", *command, "-o", str(unfinished)],
-            input=source,
-            text=True,
-            capture_output=True,
-            env={
-                name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
-            },  # a sanitizer is not for g++
-        )
+        command = ("g++", *command, "-o", str(unfinished))
+        done = subprocess.run(command, input=source, text=True, capture_output=True, env=_unsanitized())
         if done.returncode:
-            raise EmulationError(f"{name} does not compile:\n{done.stderr}by g++ {' '.join(command)}")
+            raise EmulationError(f"{name} does not compile:\n{done.stderr}by {' '.join(command)}")
         if done.stderr.strip():
             warnings.warn(f"{name}: {done.stderr}", stacklevel=4)
         unfinished.replace(target)
     return target
+
+
+def _unsanitized() -> dict[str, str]:
+    """The environment without the sanitizer's runtime, which is for Python and not for g++."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def _hash(*parts: str) -> str:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -28,6 +28,15 @@ _RUNTIME_SYMBOLS = {"asan": "__asan_init", "ubsan": "__ubsan_handle_type_mismatc
 SANITIZER_VARIABLE = "GPUCLUST_EMULATION_SANITIZER"
 
 Order = Literal["fifo", "lifo", "random"]
+
+
+class Scheduling(TypedDict):
+    """How threads are run: see `Module`."""
+
+    order: Order
+    seed: int
+    resident: int
+    yields: int
 
 
 class Launch(ctypes.Structure):
@@ -87,14 +96,14 @@ class Module:
         if order not in ORDERS:
             raise ValueError(f"order={order!r}: one of {sorted(ORDERS)}")
         self.sanitizer = os.environ.get(SANITIZER_VARIABLE, "") if sanitizer is None else sanitizer
-        self.order, self.seed, self.resident, self.yields = order, seed, resident, yields
+        self.scheduling = Scheduling(order=order, seed=seed, resident=resident, yields=yields)
         self.shared_limit = shared_limit
         file = Path(path)
         if code is None:
             file = _kernel_file(file)
             code = kernel_source(file.stem, file.parent)
         self.name = file.stem
-        code = f'#line 1 "{self.name}.cu"\n{code}'
+        code = f'#line 1 "{self.name}.cu"\n{code}'  # a place for messages, where the text has none of its own
         self.kernels = kernel_names(code)
         self._library = _load(build(translated(code), self.name, defines or {}, self.sanitizer), self.sanitizer)
 
@@ -125,21 +134,10 @@ class Function:
         self.max_threads: int = getattr(library, f"emulated_max_threads_{name}")()
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int = 0) -> None:
-        module = self.module
-        how = {"order": module.order, "seed": module.seed, "resident": module.resident, "yields": module.yields}
-        self.prepared(grid, block, args, shared_mem, **how)()
+        self.prepared(grid, block, args, shared_mem, self.module.scheduling)()
 
     def prepared(
-        self,
-        grid: Sequence[int],
-        block: Sequence[int],
-        args: Sequence[Any],
-        shared_mem: int,
-        *,
-        order: Order,
-        seed: int,
-        resident: int,
-        yields: int,
+        self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int, scheduling: Scheduling
     ) -> Callable[[], None]:
         """Check everything now, and launch when the result is called."""
         values = marshalled(self.name, self.parameters, args)
@@ -149,10 +147,10 @@ class Function:
             dynamic_shared=shared_mem,
             shared_limit=self.module.shared_limit,
             stack=STACKS[self.module.sanitizer],
-            order=ORDERS[order],
-            seed=seed,
-            resident=resident,
-            yields=yields,
+            order=ORDERS[scheduling["order"]],
+            seed=scheduling["seed"],
+            resident=scheduling["resident"],
+            yields=scheduling["yields"],
         )
         threads = math.prod(launch.block)
         if threads > self.max_threads:
@@ -168,11 +166,8 @@ class Function:
 
 
 def _three(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
-    if (
-        not isinstance(sizes, tuple)
-        or not 1 <= len(sizes) <= 3
-        or not all(isinstance(n, int | np.integer) for n in sizes)
-    ):
+    integers = isinstance(sizes, tuple) and all(isinstance(size, int | np.integer) for size in sizes)
+    if not integers or not 1 <= len(sizes) <= 3:
         raise TypeError(f"{name}={sizes!r}: a tuple of one to three integers")
     if min(sizes) < 1 or max(sizes) >= 2**31:
         raise ValueError(f"{name}={sizes!r}: every size is from 1 to 2**31 - 1")

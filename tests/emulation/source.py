@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 __all__ = ["kernel_names", "translated"]
 
+_LINE = re.compile(r'#line (\d+) "([^"]+)"')
 _COMMENT = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])')|//[^\n]*|/\*.*?\*/""", re.DOTALL)
 _KERNEL = re.compile(r'extern\s*"C"\s*__global__\s+(?:void\s+)?(?:__launch_bounds__\s*(?=\())?')
 _NAME = re.compile(r"\s*(?:void\s+)?(\w+)\s*(?=\()")
@@ -49,7 +50,7 @@ def _kernels(text: str) -> list[_Kernel]:
             position, bounds = end + 1, " ".join(text[position + 1 : end].split())
         head = _NAME.match(text, position)
         if head is None:
-            raise ValueError(f'line {_line(text, match.start())}: a kernel is `extern "C" __global__ void name(...)`')
+            raise ValueError(f'{_place(text, match.start())}: a kernel is `extern "C" __global__ void name(...)`')
         last = _closing(text, head.end())
         if text[last + 1 :].lstrip().startswith("{"):
             found.append(_Kernel(match.start(), head[1], bounds, text[head.end() + 1 : last]))
@@ -66,33 +67,38 @@ def _closing(text: str, opening: int) -> int:
         depth += {"(": 1, ")": -1}.get(text[position], 0)
         if depth == 0:
             return position
-    raise ValueError(f"line {_line(text, opening)}: an open parenthesis")
+    raise ValueError(f"{_place(text, opening)}: an open parenthesis")
 
 
-def _line(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1
+def _place(text: str, position: int) -> str:
+    """File and line, by the `#line` before."""
+    lines = text[:position].split("\n")
+    for back, line in enumerate(reversed(lines)):
+        if mark := _LINE.match(line):
+            return f"{mark[2]}:{int(mark[1]) + back - 1}"
+    return f"line {len(lines)}"
 
 
 def _shared(text: str, match: re.Match[str]) -> str:
     """One `__shared__` declaration, on as many lines as it had."""
-    line, declaration = _line(text, match.start()), " ".join(match[0].split())
+    place, declaration = _place(text, match.start()), " ".join(match[0].split())
     body = " ".join(re.sub(_ALIGNED, "", match["body"]).split())  # every array is aligned to 128 bytes anyway
     parts = _DECLARATORS.fullmatch(body)
     if parts is None:
-        raise ValueError(f"line {line}: a __shared__ declaration that the emulator does not know: {declaration}")
+        raise ValueError(f"{place}: a __shared__ declaration that the emulator does not know: {declaration}")
     if text.count("{", 0, match.start()) == text.count("}", 0, match.start()):
-        raise ValueError(f"line {line}: declare shared memory inside the function that uses it: {declaration}")
+        raise ValueError(f"{place}: declare shared memory inside the function that uses it: {declaration}")
     kind = parts["type"].strip()
     lines = "\n" * match[0].count("\n")
-    arrays = [name.strip() for name in re.split(r",(?![^\[]*\])", parts["names"])]
     if "extern" in match["before"]:
-        name = re.fullmatch(r"(\w+)\s*\[\s*\]", arrays[0])
-        if name is None or len(arrays) > 1:
-            raise ValueError(f"line {line}: dynamic shared memory is `extern __shared__ T name[];`: {declaration}")
-        return f"{kind}* const {name[1]} = ::emulation::dynamic_shared<{kind}>();{lines}"
+        dynamic = re.fullmatch(r"(\w+)\s*\[\s*\]", parts["names"].strip())
+        if dynamic is None:
+            raise ValueError(f"{place}: dynamic shared memory is `extern __shared__ T name[];`: {declaration}")
+        return f"{kind}* const {dynamic[1]} = ::emulation::dynamic_shared<{kind}>();{lines}"
     pieces = []
-    for array in arrays:
-        name, sizes = re.split(r"(?=\[)|$", array, maxsplit=1)
-        key = f"{name.strip()}_shared_key"
+    for array in re.split(r",(?![^\[]*\])", parts["names"]):
+        name, sizes = re.split(r"(?=\[)|$", array.strip(), maxsplit=1)
+        name = name.strip()
+        key = f"{name}_shared_key"
         pieces.append(f"static char {key}; auto& {name} = ::emulation::static_shared<{kind} {sizes}>(&{key});")
     return " ".join(pieces) + lines

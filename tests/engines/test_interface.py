@@ -20,6 +20,7 @@ def test_signatures_are_those_of_the_base_class(engine):
 
 
 def test_no_engine_has_operations_of_its_own(engine):
+    """Beyond what the classes of one engine's own folder ask of each other, which algorithms cannot know."""
     public = {name for name, _ in inspect.getmembers(type(engine), inspect.isfunction) if not name.startswith("_")}
     assert public == set(OPERATIONS)
 

@@ -253,6 +253,56 @@ def test_a_copy_to_pinned_memory_must_be_waited_for(later):
     assert (x.get(stream, out=out) == 5).all()
 
 
+def passed_through(xp: Any, pieces: list[np.ndarray], forgotten: str = "") -> list[np.ndarray]:
+    """Each piece plus nothing, by way of a staging buffer and a device buffer, on two streams."""
+    copying, working = xp.cuda.Stream(non_blocking=True), xp.cuda.Stream(non_blocking=True)
+    staging, buffer, results = pinned(xp, 4), xp.empty(4, np.float32), []
+    sent, used = xp.cuda.Event(), xp.cuda.Event()
+    for event in (sent, used):
+        event.record(copying)
+    for piece in pieces:
+        if forgotten != "sent, by the host":
+            sent.synchronize()
+        staging[:] = piece
+        if forgotten != "used":
+            copying.wait_event(used)
+        buffer.set(staging, copying)
+        sent.record(copying)
+        with working:
+            if forgotten != "sent":
+                working.wait_event(sent)
+            results.append(xp.empty(4, np.float32))
+            add(xp, buffer, 0, results[-1])
+            used.record(working)
+    working.synchronize()
+    return [result.get() for result in results]
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_streams_that_wait_for_each_other_are_right(seed):
+    pieces = list(np.arange(20, dtype=np.float32).reshape(5, 4))
+    xp = EmulatedCuPy(asynchronous=True, stream_seed=seed)
+    np.testing.assert_array_equal(passed_through(xp, pieces), pieces)
+
+
+@pytest.mark.parametrize("forgotten", ["sent, by the host", "used", "sent"])
+def test_a_wait_that_is_forgotten_shows(forgotten):
+    pieces = list(np.arange(20, dtype=np.float32).reshape(5, 4))
+    machines = [EmulatedCuPy(asynchronous=True, stream_seed=seed) for seed in (None, *range(10))]
+    assert any(not np.array_equal(passed_through(xp, pieces, forgotten), pieces) for xp in machines)
+
+
+def test_arrays_live_until_the_kernels_that_use_them_have_run(later):
+    xp, stream = later, later.cuda.Stream()
+    x, out = xp.ones(4, np.float32), xp.empty(4, np.float32)
+    with stream:
+        add(xp, x, 1, out)
+    del x
+    assert xp.machine.used == [1024]
+    stream.synchronize()
+    assert xp.machine.used == [512]
+
+
 def test_work_outlives_its_stream(later):
     xp = later
     x = xp.ones(4, np.float32)

@@ -53,7 +53,10 @@ def test_dynamic_shared_memory():
     ("text", "message"),
     [
         ("void f() {\n  __shared__ float *p;\n}", "line 2: a __shared__ declaration that the emulator does not know"),
-        ("void f() {\n  __shared__ int a = 3;\n}", "line 2: a __shared__ declaration that the emulator does not know"),
+        (
+            '#line 7 "a.cuh"\n{\n__shared__ int a = 3;\n}',
+            "a.cuh:8: a __shared__ declaration that the emulator does not know",
+        ),
         ("void f() {\n  extern __shared__ int a[3];\n}", "line 2: dynamic shared memory is"),
         ("\n\nextern __shared__ int a[];", "line 3: declare shared memory inside the function"),
         ('\nextern "C" __global__ int k() {}', "line 2: a kernel is"),

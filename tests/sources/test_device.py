@@ -21,10 +21,24 @@ from tests.sources.helpers import assert_same_bits
 FOUR = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
 
 
+class CupyDevice:
+    """``cupy.cuda.Device(1)``: current inside of ``with``."""
+
+    id = 1
+    current = False
+
+    def __enter__(self) -> None:
+        CupyDevice.current = True
+
+    def __exit__(self, *_: object) -> None:
+        CupyDevice.current = False
+
+
 class CupyArray:
-    """What gpuclust may use of a ``cupy.ndarray`` on GPU 1."""
+    """What gpuclust may use of a ``cupy.ndarray`` on GPU 1; CuPy computes with it while that is the current device."""
 
     __module__ = "cupy"
+    device = CupyDevice()
 
     def __init__(self, values: np.ndarray) -> None:
         self._values = values
@@ -34,6 +48,7 @@ class CupyArray:
         return len(self._values)
 
     def __getitem__(self, key: Any) -> CupyArray:
+        assert CupyDevice.current or isinstance(key, slice)
         return CupyArray(self._values[key])
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
@@ -43,12 +58,15 @@ class CupyArray:
         return (2, 1)
 
     def astype(self, dtype: Any) -> CupyArray:
+        assert CupyDevice.current
         return CupyArray(self._values.astype(dtype))
 
     def copy(self, order: str = "C") -> CupyArray:
+        assert CupyDevice.current
         return CupyArray(self._values.copy(order))
 
     def min(self) -> Any:
+        assert CupyDevice.current
         return self._values.min()
 
     def max(self) -> Any:

@@ -30,7 +30,9 @@ def gains(
 ) -> np.ndarray:
     """See :meth:`gpuclust.engines.base.Engine.gains`."""
     total = kernels.xp.zeros(len(candidates), np.int64)
-    _compare(kernels, part, candidates, nearest, factor, frame, sketch, precision, total)
+    for first in range(0, len(candidates), GAINS.panel):  # what a launch compares with
+        group = slice(first, first + GAINS.panel)
+        _compare(kernels, part, candidates[group], nearest, factor, frame, sketch, precision, total[group])
     return total.get()
 
 
@@ -70,6 +72,6 @@ def _compare(
         screen.values, np.int32(screen.width), screen.norms, screen.slacks, np.int32(len(rows)),
         panels.values, panels.constants, np.int32(len(candidates)),
         rows.values, np.int32(rows.n_features), centers.values, np.float64(frame.scale),
-        nearest, part.weights, np.float64(factor), np.float32(1.0 / frame.unit), total, np.int32(total is None),
+        np.float32(frame.unit), nearest, part.weights, np.float64(factor), total, np.int32(total is None), None,
         shared_memory=tile.shared_memory(screen.width),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..module import Order
+from ..module import Order, Scheduling
 from .arrays import CUDA, ndarray, new_array, on_device, unwrapped
 from .cuda import cuda_namespace
 from .machine import Launched, Machine
@@ -42,8 +42,9 @@ class EmulatedCuPy:
         Persistent kernels launch a multiple of it, so few keep tests quick.
     memory
         Bytes of each device; an allocation beyond raises OutOfMemoryError.
-    asynchronous
-        Whether streams do their work as late as CUDA allows (`streams.py`): shows what the host forgot to wait for.
+    asynchronous, stream_seed
+        Whether streams do their work later than it is given to them: as late as CUDA allows, or with a seed at random
+        times that CUDA allows (`streams.py`). Both show what the host forgot to wait for.
     order, seed, resident, yields
         How kernels' threads are scheduled, as for `Module`.
 
@@ -63,13 +64,14 @@ class EmulatedCuPy:
         n_multiprocessors: int = 2,
         memory: int = 1 << 30,
         asynchronous: bool = False,
+        stream_seed: int | None = None,
         order: Order = "fifo",
         seed: int = 1,
         resident: int = 1,
         yields: int = 0,
     ) -> None:
-        machine = self.machine = Machine(n_devices, capability, n_multiprocessors, memory, asynchronous)
-        self.scheduling = {"order": order, "seed": seed, "resident": resident, "yields": yields}
+        machine = self.machine = Machine(n_devices, capability, n_multiprocessors, memory, asynchronous, stream_seed)
+        self.scheduling = Scheduling(order=order, seed=seed, resident=resident, yields=yields)
         self.cuda = cuda_namespace(machine)
         self.ndarray = ndarray
         self.RawModule = partial(RawModule, machine, self.scheduling)
@@ -145,7 +147,7 @@ class EmulatedCuPy:
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         for value in (*args, *kwargs.values()):
             parts = value if isinstance(value, tuple | list) else (value,)
-            if any(isinstance(part, np.ndarray) and part.ndim for part in parts):
+            if any(isinstance(part, np.ndarray) for part in parts):
                 raise TypeError(f"xp.{function.__name__}: a host array among the arguments")
         self.machine.stream.drain()
         out = kwargs.get("out")

@@ -1,11 +1,12 @@
 """Device arrays over NumPy. As with CuPy's, none becomes a host array by itself: NumPy's functions refuse them."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from .devices import Device
 from .machine import Machine, Memory
 
 __all__ = ["MemoryPointer", "ndarray", "new_array", "on_device", "unwrapped"]
@@ -33,9 +34,7 @@ class ndarray(NDArrayOperatorsMixin):
         return MemoryPointer(self.host.ctypes.data if self.host.size else 0, self.memory)
 
     @property
-    def device(self) -> Any:
-        from .cuda import Device
-
+    def device(self) -> Device:
         return Device(self.machine, self.memory.device)
 
     @property
@@ -55,7 +54,13 @@ class ndarray(NDArrayOperatorsMixin):
 
     # To and from the host
 
-    def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None, blocking: bool = True) -> Any:
+    def get(
+        self,
+        stream: Any = None,
+        order: Literal["C", "F", "A"] = "C",
+        out: np.ndarray | None = None,
+        blocking: bool = True,
+    ) -> Any:
         """Copy to the host. With blocking=False, the copy into a pinned `out` is done in the stream's own time."""
         stream = stream or self.machine.stream
         if out is None:
@@ -123,7 +128,7 @@ class ndarray(NDArrayOperatorsMixin):
         return self._computed(self.host.__getitem__, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if isinstance(value, np.ndarray) and value.ndim:
+        if isinstance(value, np.ndarray):
             whole = key is Ellipsis or (isinstance(key, slice) and key == slice(None))
             if not whole or value.dtype != self.dtype or value.shape != self.shape:
                 raise ValueError("a host array is assigned to a whole device array of its own dtype and shape only")
@@ -136,7 +141,7 @@ class ndarray(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         for operand in inputs:
-            if isinstance(operand, np.ndarray) and operand.ndim:
+            if isinstance(operand, np.ndarray):
                 raise TypeError(f"Unsupported type {type(operand)}: a host array in an operation on the device")
         out = kwargs.get("out", ())
         result = self._computed(getattr(ufunc, method), *inputs, **kwargs)

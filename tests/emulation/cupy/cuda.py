@@ -1,65 +1,21 @@
-"""`cupy.cuda`: devices, the runtime's questions, pinned memory."""
+"""`cupy.cuda`: what it holds, the runtime's questions, pinned memory."""
 
 import ctypes
+import weakref
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from .arrays import MemoryPointer
+from .devices import Device
 from .errors import CompileException, CUDADriverError, CUDARuntimeError, OutOfMemoryError
 from .machine import Machine, Memory
 from .streams import Event, Stream, external_stream, get_elapsed_time
 
-__all__ = ["Device", "cuda_namespace"]
+__all__ = ["cuda_namespace"]
 
 VERSION = 13000
 PINNED_GRAIN = 512  # CuPy rounds pinned allocations up: what is asked for must be cut out of them
-
-
-class Device:
-    """`cupy.cuda.Device`."""
-
-    def __init__(self, machine: Machine, device: int | None = None) -> None:
-        self.machine = machine
-        self.id = machine.device if device is None else int(device)
-        machine.check_device(self.id)
-        self._entered: list[int] = []
-
-    def use(self) -> None:
-        self.machine.device = self.id
-
-    def __enter__(self) -> "Device":
-        self._entered.append(self.machine.device)
-        self.use()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.machine.device = self._entered.pop()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return self.id
-
-    def __int__(self) -> int:
-        return self.id
-
-    def __repr__(self) -> str:
-        return f"<CUDA Device {self.id}>"
-
-    @property
-    def compute_capability(self) -> str:
-        return "{}{}".format(*self.machine.capability)
-
-    @property
-    def mem_info(self) -> tuple[int, int]:
-        return self.machine.memory - self.machine.used[self.id], self.machine.memory
-
-    def synchronize(self) -> None:
-        for stream in list(self.machine.streams):
-            if stream.device_id == self.id:
-                stream.drain()
 
 
 def cuda_namespace(machine: Machine) -> SimpleNamespace:
@@ -142,4 +98,5 @@ def _pinned(machine: Machine, size: int) -> Any:
     memory.ptr = ctypes.addressof(memory)
     ctypes.memset(memory.ptr, 0xCB, rounded)
     machine.pinned[memory.ptr] = rounded
+    weakref.finalize(memory, machine.pinned.pop, memory.ptr)
     return memory

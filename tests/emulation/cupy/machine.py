@@ -1,6 +1,7 @@
 """The emulated machine: its devices' figures and memory, and what is current in each thread."""
 
 import ctypes
+import random
 import threading
 import weakref
 from typing import Any, NamedTuple
@@ -31,12 +32,19 @@ class Machine:
     """What a test sets: see `EmulatedCuPy` for the parameters."""
 
     def __init__(
-        self, n_devices: int, capability: tuple[int, int], n_multiprocessors: int, memory: int, asynchronous: bool
+        self,
+        n_devices: int,
+        capability: tuple[int, int],
+        n_multiprocessors: int,
+        memory: int,
+        asynchronous: bool,
+        stream_seed: int | None,
     ) -> None:
         self.n_devices, self.capability = n_devices, capability
         self.n_multiprocessors = n_multiprocessors
         self.memory = memory
         self.asynchronous = asynchronous
+        self.random = None if stream_seed is None else random.Random(stream_seed)
         self.shared_memory = SHARED[10 * capability[0] + capability[1]] * 1024
         self.used = [0] * n_devices
         self.peak = [0] * n_devices

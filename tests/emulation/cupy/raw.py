@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..build import EmulationError
-from ..module import Function, Module
+from ..module import Function, Module, Scheduling
 from .arrays import ndarray
 from .errors import CompileException, CUDADriverError
 from .machine import Launched, Machine
@@ -25,7 +25,7 @@ class RawModule:
     def __init__(
         self,
         machine: Machine,
-        scheduling: dict[str, Any],
+        scheduling: Scheduling,
         code: str,
         options: Sequence[str] = (),
         backend: str = "nvrtc",
@@ -56,7 +56,7 @@ class RawModule:
 class RawKernel:
     """Launches on the current stream."""
 
-    def __init__(self, machine: Machine, scheduling: dict[str, Any], function: Function) -> None:
+    def __init__(self, machine: Machine, scheduling: Scheduling, function: Function) -> None:
         self.machine, self.scheduling, self._function = machine, scheduling, function
         self.name, self.max_threads_per_block = function.name, function.max_threads
         self._max_dynamic_shared = PLAIN_SHARED
@@ -76,9 +76,13 @@ class RawKernel:
     ) -> None:
         if shared_mem > self._max_dynamic_shared:
             raise CUDADriverError(INVALID_VALUE)
-        prepared = self._function.prepared(grid, block, tuple(map(self._argument, args)), shared_mem, **self.scheduling)
+        prepared = self._function.prepared(grid, block, tuple(map(self._argument, args)), shared_mem, self.scheduling)
         self.machine.launches.append(Launched(self.name, grid, block, shared_mem))
-        self.machine.stream.submit(prepared)
+
+        def launch(_alive: Any = args) -> None:  # arrays live until the kernel has run
+            prepared()
+
+        self.machine.stream.submit(launch)
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, np.ndarray):

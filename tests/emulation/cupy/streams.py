@@ -3,18 +3,22 @@
 A synchronous machine does everything at once. On an asynchronous one, kernels and copies that a device would do later
 are done as late as may be: when the host waits for them, or when another operation that must come after them is done.
 What the host forgot to order then shows: a result read too early is poison, a staging buffer filled again too early
-sends the wrong rows.
+sends the wrong rows. What comes too early only, such as a copy that overwrites what a kernel still reads, shows with
+a seed: then streams advance at random.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from .errors import CUDADriverError, CUDARuntimeError
 from .machine import Machine
 
 __all__ = ["Event", "Stream", "external_stream", "get_elapsed_time"]
+
+ADVANCE = 0.25  # chance that a stream advances when an operation is given to any
 
 
 class Stream:
@@ -41,6 +45,14 @@ class Stream:
             self.machine.busy.add(self)  # work outlives its stream
             if self.is_null or not self.machine.asynchronous:
                 self.drain()
+            elif self.machine.random:
+                self._advance_some(self.machine.random)
+
+    def _advance_some(self, random: Random) -> None:
+        """Let streams advance: each at times only, or what a device does late would never be seen."""
+        for stream in sorted(self.machine.busy, key=lambda stream: stream.ptr):
+            if random.random() < ADVANCE:
+                stream.drain(random.randint(stream.n_done, stream.n_submitted))
 
     def drain(self, until: int | None = None) -> None:
         """Do what waits, up to the `until`-th operation ever submitted."""
