@@ -80,9 +80,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) survey(
   for (int entry = threadIdx.x; entry < min(d, n_entries); entry += THREADS) {
     Magnitude bits = 0;
     for (int i = entry; i < n_entries; i += d) bits = max(bits, largest[i]);
-    u64* column = column_max_bits + (before + entry) % d;
-    const u64 found = static_cast<u64>(__double_as_longlong(value_of(bits)));
-    if (found > *column) atomicMax(column, found);
+    atomicMax(column_max_bits + (before + entry) % d, static_cast<u64>(__double_as_longlong(value_of(bits))));
   }
 }
 

@@ -1,4 +1,4 @@
-"""Screen rows and centres as kernels/rows.cu prepares them, in NumPy, and launches of the tile kernels."""
+"""Rows and centres as a screen reads them, prepared in NumPy, and launches of the kernels of kernels/tile.cuh on them."""
 
 from __future__ import annotations
 
@@ -6,106 +6,149 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests import reference
 from tests.emulation import Module
 
-DTYPES = {"half": np.float16, "single": np.float32}
-PANELS = {"settle": 128, "decide": 64, "gains": 16}
+DTYPES = {"half": np.dtype(np.float16), "single": np.dtype(np.float32)}
+DEFAULTS = {"settle": (128, 1), "decide": (64, 1), "gains": (16, 0)}
+UNIT_ROUNDOFF, RHO = {"half": 2.0**-23, "single": 2.0**-24}, {"half": 2.0**-12, "single": 2.0**-25}
+# A score: kernels give it to no centre, and no centre's is lower.
+PADDING = -1e30
 
 
 class Vectors(NamedTuple):
-    """Rounded vectors (m, width) with the squared norm of each and its part of the screen's error, float64."""
+    """Rounded vectors (m, width), the squared norms of the exact ones, and their parts of the screen's error."""
 
     values: np.ndarray
     norms: np.ndarray
     slacks: np.ndarray
 
 
-def prepare(x: np.ndarray, origin: np.ndarray, factor: float, screen: str) -> Vectors:
+def rounded(t: np.ndarray, screen: str, norms: np.ndarray | None = None) -> Vectors:
+    """Vectors (m, d) in units of the screen; ``norms``: of what they are a sketch of."""
     dtype = DTYPES[screen]
-    width = -(-x.shape[1] // 16) * 16
-    t = np.zeros((len(x), width))
-    t[:, : x.shape[1]] = (x.astype(np.float64) - origin) * factor
-    largest = 65504.0 if screen == "half" else 2.0**56
-    values = np.clip(t, -largest, largest).astype(dtype)
-    norms, residuals = (t * t).sum(axis=1), np.square(t - values.astype(np.float64)).sum(axis=1)
-    unit, rho = (2.0**-23, 2.0**-12) if screen == "half" else (2.0**-24, 2.0**-25)
-    gamma = 2 * 1.1 * (width + width / 4 + 16) * unit
-    return Vectors(values, norms, 0.5 * ((rho + gamma) * norms + residuals / rho) * 1.01 + 2.0**-118 * width)
+    t = np.pad(t, ((0, 0), (0, -t.shape[1] % 16)))
+    values = np.clip(t, *(np.array([-1, 1]) * float(np.finfo(dtype).max))).astype(dtype)
+    squares, residuals = (t * t).sum(axis=1), np.square(t - values.astype(np.float64)).sum(axis=1)
+    rho, width = RHO[screen], t.shape[1]
+    gamma = 2.4 * (1.25 * width + 16) * UNIT_ROUNDOFF[screen]
+    slacks = 0.5 * ((rho + gamma) * squares + residuals / rho) * 1.01 + width * 2.0**-118
+    return Vectors(values, squares if norms is None else norms, slacks)
 
 
-def rounded_up(values: np.ndarray) -> np.ndarray:
+def _up(values: np.ndarray) -> np.ndarray:
     near = values.astype(np.float32)
     return np.where(near < values, np.nextafter(near, np.float32(np.inf)), near)
 
 
 class Rows(NamedTuple):
-    """Arguments T, width, norms, slacks of the kernels."""
+    """The kernels' arguments about rows."""
 
     values: np.ndarray
     width: np.int32
     norms: np.ndarray
     slacks: np.ndarray
 
+    @classmethod
+    def of(cls, vectors: Vectors) -> Rows:
+        return cls(_raw(vectors.values), np.int32(vectors.values.shape[1]), vectors.norms.astype(np.float32),
+                   _up(vectors.slacks))  # fmt: skip
+
 
 class Centers(NamedTuple):
-    """Arguments Y, constants, twice, order of the kernels; slots beyond the centres are padding."""
+    """The kernels' arguments about centres; the slots after the last centre are padding."""
 
     values: np.ndarray
     constants: np.ndarray
     twice: np.ndarray
     order: np.ndarray
 
+    @classmethod
+    def of(cls, vectors: Vectors, order: np.ndarray | None = None, panel: int = 128) -> Centers:
+        """``vectors`` in their own order, to be placed in ``order``."""
+        k = len(vectors.values)
+        order = np.arange(k, dtype=np.int32) if order is None else order.astype(np.int32)
+        exact = (vectors.slacks - 0.5 * vectors.norms)[order]
+        constants = _up(exact)
+        twice = _up(2 * vectors.slacks[order] + (constants - exact))
+        room = -k % panel
+        return cls(
+            _raw(np.pad(vectors.values[order], ((0, room), (0, 0)))),
+            np.pad(constants, (0, room), constant_values=PADDING),
+            np.pad(twice, (0, room)),
+            order,
+        )
 
-def screen_rows(x: np.ndarray, origin: np.ndarray, factor: float, screen: str) -> Rows:
-    vectors = prepare(x, origin, factor, screen)
-    width = np.int32(vectors.values.shape[1])
-    return Rows(vectors.values, width, vectors.norms.astype(np.float32), rounded_up(vectors.slacks))
+
+def _raw(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).view(np.uint8)
 
 
-def screen_centers(
-    c: np.ndarray, origin: np.ndarray, factor: float, screen: str, panel: int, order: np.ndarray | None = None
-) -> Centers:
-    order = np.arange(len(c), dtype=np.int32) if order is None else order.astype(np.int32)
-    vectors = prepare(c[order], origin, factor, screen)
-    padding = -len(c) % panel
-    exact = vectors.slacks - 0.5 * vectors.norms
-    constants = rounded_up(exact)
-    twice = rounded_up(2 * vectors.slacks + (constants - exact))
-    return Centers(
-        np.pad(vectors.values, ((0, padding), (0, 0))),
-        np.pad(constants, (0, padding), constant_values=-1e30),
-        np.pad(twice, (0, padding)),
-        order,
-    )
+class Problem:
+    """Rows and centres, the true distances between them, and both as a screen reads them."""
+
+    def __init__(
+        self, x: np.ndarray, c: np.ndarray, screen: str, *, origin: np.ndarray | None = None,
+        unit: float | None = None, order: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        self.x, self.centers, self.screen = x, c.astype(np.float64), screen
+        self.scale = reference.scale(np.concatenate([x.astype(np.float64), self.centers]))
+        self.origin = np.median(x.astype(np.float64), axis=0) if origin is None else origin
+        t = (x.astype(np.float64) - self.origin) * self.scale
+        spread = float(np.sqrt(np.median((t * t).mean(axis=1)))) or 1.0
+        self.unit = 2.0 ** -np.round(np.log2(spread)) if unit is None else unit
+        self.squared = reference.distances(x, self.centers, self.scale)
+        self.labels = self.squared.argmin(axis=1).astype(np.int32)
+        ordered = np.sort(np.sqrt(self.squared), axis=1)
+        self.nearest = ordered[:, 0]
+        self.others = ordered[:, 1] if c.shape[0] > 1 else np.full(len(x), np.inf)
+        self.rows = Rows.of(rounded(t * self.unit, screen))
+        self.slots = Centers.of(rounded((self.centers - self.origin) * self.scale * self.unit, screen), order)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.x), len(self.centers), self.x.shape[1]
+
+    @property
+    def exact(self) -> tuple[Any, ...]:
+        """Arguments x, centers, d, scale."""
+        return self.x, self.centers, np.int32(self.x.shape[1]), np.float64(self.scale)
+
+
+class State:
+    """Labels and bounds of rows; untouched ones are told by what they were made with."""
+
+    def __init__(self, m: int) -> None:
+        self.labels, self.upper, self.lower = np.full(m, -1, np.int32), np.full(m, -1, np.float32), np.full(m, -1, np.float32)
+
+    def __iter__(self) -> Any:
+        return iter((self.labels, self.upper, self.lower))
 
 
 class Tiles:
-    """One variant of a tile kernel's file."""
+    """A file of tile kernels, compiled for one screen and dtype of rows; ``macros`` of kernels/tile.cuh."""
 
-    def __init__(self, file: str, screen: str, row: np.dtype | type, module: dict[str, Any] | None = None, **macros: int) -> None:
-        self.file, self.screen = file, screen
-        self.macros = {"PANEL": PANELS[file], "SLICE_BYTES": 128, "STAGES": 3, "RESIDENT": int(file != "gains"), **macros}
-        types = {"SCREEN": "__half" if screen == "half" else "float", "SCREEN_HALF": int(screen == "half")}
-        types["ROW"] = "float" if np.dtype(row) == np.float32 else "double"
-        self._module = Module(file, {**types, **self.macros}, **(module or {}))
-
-    @property
-    def panel(self) -> int:
-        return self.macros["PANEL"]
-
-    def shared_memory(self, width: int) -> int:
-        slice_bytes, stages, rows = self.macros["SLICE_BYTES"], self.macros["STAGES"], self.rows
-        slices = -(-width * DTYPES[self.screen]().itemsize // slice_bytes)
-        tile = (slices if self.macros["RESIDENT"] else stages) * rows * slice_bytes
-        return tile + stages * self.panel * (slice_bytes + 4) + rows * 4
+    def __init__(self, file: str, screen: str, row: np.dtype | type = np.float32, *, blocks: int = 2,
+                 macros: dict[str, int] | None = None, **options: Any) -> None:  # fmt: skip
+        panel, resident = DEFAULTS[file]
+        numbers = {"PANEL": panel, "SLICE_BYTES": 128, "STAGES": 3, "RESIDENT": resident, "WARPS": 4, **(macros or {})}
+        types = {"ROW": "float" if np.dtype(row) == np.float32 else "double"}
+        types |= {"SCREEN": "__half", "SCREEN_HALF": "1"} if screen == "half" else {"SCREEN": "float", "SCREEN_HALF": "0"}
+        self.macros, self.blocks, self.screen = numbers, blocks, screen
+        self._module = Module(file, {**types, **numbers}, **options)
 
     @property
     def rows(self) -> int:
-        return 32 * self.macros.get("WARPS", 4) if self.screen == "half" else 128
+        return 32 * self.macros["WARPS"] if self.screen == "half" else 128
 
-    def launch(self, name: str, blocks: int, rows: Rows, *args: Any) -> None:
+    def shared_memory(self, width: int) -> int:
+        panel, slice_bytes, stages, resident, _ = self.macros.values()
+        slices = -(-width * DTYPES[self.screen].itemsize // slice_bytes)
+        tile = (slices if resident else stages) * self.rows * slice_bytes
+        return tile + stages * panel * (slice_bytes + 4) + self.rows * 4
+
+    def launch(self, name: str, rows: Rows, *args: Any) -> None:
         """Kernel ``name``, whose first arguments are ``rows``."""
         threads = self.rows if self.screen == "half" else 256
-        self._module.get_function(name)(
-            (blocks,), (threads,), (*rows, *args), shared_mem=self.shared_memory(int(rows.width))
-        )
+        launched = self._module.get_function(name)
+        launched((self.blocks,), (threads,), (*rows, *args), shared_mem=self.shared_memory(int(rows.width)))
