@@ -114,8 +114,8 @@ def run(
         update, outcome = step.update, step.update.outcome()
         n_changed, n_moved = outcome.n_moved, 0
         if outcome.n_empty:
-            ahead.clear()
             n_moved = _relocate_empty(data, engine.to_host(step.centers), state, sums, frame)
+            ahead.clear()
             update = update_centers(step.centers, sums, state, frame, keep_empty=True)
             outcome = update.outcome()
         centers, movement, n_iter = update.centers, update.movement, n_iter + 1

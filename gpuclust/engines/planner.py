@@ -89,12 +89,13 @@ class SketchUse(NamedTuple):
 class Host(NamedTuple):
     """What the planner asks of an engine.
 
-    ``n_rows`` placed as one part (0: they are not). ``take(numbers)`` are rows (m, d) and ``to_host(array)`` the values
-    of an engine array, on the host. ``build(basis)`` makes the sketch of all rows.
+    ``n_rows`` placed as one part (0: they are not). ``to_host(array)`` and ``gather(array, numbers)`` are values of an
+    engine array on the host, ``take(numbers)`` rows (m, d). ``build(basis)`` makes the sketch of all rows.
     """
 
     n_rows: int
     take: Callable[[np.ndarray], np.ndarray]
+    gather: Callable[[Any, np.ndarray], np.ndarray]
     to_host: Callable[[Any], np.ndarray]
     build: Callable[[np.ndarray], Any]
     costs: Costs
@@ -136,7 +137,7 @@ class SketchPlanner:
         if not self._possible or self._asked <= self._wait:
             return None if self._rank is None else SketchUse(self._made(0), movement.drifts[self._rank])
         k, d = centers.shape
-        drifts, own_labels = self._host.to_host(movement.drifts), self._host.to_host(labels[self._probe_numbers])
+        drifts, own_labels = self._host.to_host(movement.drifts), self._host.gather(labels, self._probe_numbers)
         squared = self._squared_distances(self._scaled(self._host.to_host(centers)))
         distances = np.sqrt(squared.full)
         own = np.take_along_axis(distances, own_labels[:, None].astype(np.int64), axis=1)

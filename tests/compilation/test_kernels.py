@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -58,6 +59,12 @@ def test_the_page_shows_the_present_figures(kernels_of):
     _, shown, _ = page.split(page.path().read_text(encoding="utf-8"))
     measured = {job: kernels_of(job) for job in page.jobs_shown()}
     assert shown.splitlines() == page.table(measured), "run `python -m tests.compilation --update`"
+
+
+def test_the_page_has_a_row_for_every_kernel_and_no_other(kernels_of):
+    by_hand, _, _ = page.split(page.path().read_text(encoding="utf-8"))
+    described = re.findall(r"^\| `(\w+)` \|", by_hand, re.MULTILINE)
+    assert sorted(described) == sorted({name for job in page.jobs_shown() for name in kernels_of(job)})
 
 
 @pytest.mark.slow

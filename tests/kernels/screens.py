@@ -119,7 +119,11 @@ class State:
     """Labels and bounds of rows; untouched ones are told by what they were made with."""
 
     def __init__(self, m: int) -> None:
-        self.labels, self.upper, self.lower = np.full(m, -1, np.int32), np.full(m, -1, np.float32), np.full(m, -1, np.float32)
+        self.labels, self.upper, self.lower = (
+            np.full(m, -1, np.int32),
+            np.full(m, -1, np.float32),
+            np.full(m, -1, np.float32),
+        )
 
     def __iter__(self) -> Any:
         return iter((self.labels, self.upper, self.lower))
@@ -133,7 +137,9 @@ class Tiles:
         panel, resident = DEFAULTS[file]
         numbers = {"PANEL": panel, "SLICE_BYTES": 128, "STAGES": 3, "RESIDENT": resident, "WARPS": 4, **(macros or {})}
         types = {"ROW": "float" if np.dtype(row) == np.float32 else "double"}
-        types |= {"SCREEN": "__half", "SCREEN_HALF": "1"} if screen == "half" else {"SCREEN": "float", "SCREEN_HALF": "0"}
+        types |= (
+            {"SCREEN": "__half", "SCREEN_HALF": "1"} if screen == "half" else {"SCREEN": "float", "SCREEN_HALF": "0"}
+        )
         self.macros, self.blocks, self.screen = numbers, blocks, screen
         self._module = Module(file, {**types, **numbers}, **options)
 

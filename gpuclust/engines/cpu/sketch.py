@@ -27,7 +27,8 @@ def planner(rows: np.ndarray | None, sample: np.ndarray, n_clusters: int, frame:
         assert rows is not None
         return rows[numbers]
 
-    host = Host(0 if rows is None else len(rows), take, np.asarray, build, COSTS)
+    n_rows = 0 if rows is None else len(rows)
+    host = Host(n_rows, take, lambda array, numbers: array[numbers], np.asarray, build, COSTS)
     return SketchPlanner(host, sample, n_clusters, frame, mode)
 
 

@@ -40,8 +40,9 @@ class Screening:
 
     def judge(self, work: np.ndarray, n_clusters: int) -> None:
         """Go on in float32 when the work of an iteration shows that float16 leaves too many rows open."""
-        pairs, open_rows = int(work[0]), int(work[1])
-        if open_rows * n_clusters > COARSE * pairs:
+        slots = -(-n_clusters // SETTLE.panel) * SETTLE.panel  # the pairs of a row, padding counted
+        screened_rows, open_rows = int(work[0]) / slots, int(work[1])
+        if open_rows > COARSE * screened_rows:
             self.precision = SINGLE_PRECISION
 
 

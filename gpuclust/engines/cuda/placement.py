@@ -17,6 +17,8 @@ __all__ = ["Placement"]
 # Pieces are large enough to hide a launch and small enough to overlap with the work on the one before.
 _PIECE_BYTES = 1 << 28
 _SMALLEST_PIECE = 1024
+# Row numbers of a part are int32 in the kernels, and an item of an update is a row number or its complement.
+_LARGEST_PART = 1 << 30
 # Share of the free memory that rows to keep may take, and a piece: the state of all rows and centres need some too.
 _SHARE, _PIECE_SHARE = 0.8, 0.4
 
@@ -66,7 +68,8 @@ class Placement:
             free, total = self._kernels.device.memory()
             if needed > _SHARE * free:
                 raise self._xp.cuda.memory.OutOfMemoryError(needed, total - free)
-            yield chunk.start, self.place(chunk.rows)
+            for at in range(0, n_rows, _LARGEST_PART):
+                yield chunk.start + at, self.place(chunk.rows[at : at + _LARGEST_PART])
 
     def _extra_per_row(self, n_features: int) -> int:
         """Memory that a placed row takes besides itself: its screen row, bounds of that, lists."""
@@ -101,5 +104,5 @@ class Placement:
         n_features, itemsize = values.shape[1], values.dtype.itemsize
         free, _ = self._kernels.device.memory()
         per_row = 2 * n_features * itemsize + self._extra_per_row(n_features)  # two device buffers
-        wanted = min(_PIECE_BYTES // (n_features * itemsize), int(_PIECE_SHARE * free) // per_row)
+        wanted = min(_PIECE_BYTES // (n_features * itemsize), int(_PIECE_SHARE * free) // per_row, _LARGEST_PART)
         return max(_SMALLEST_PIECE, wanted)

@@ -63,13 +63,16 @@ def planner(
 ) -> SketchPlanner:
     """The planner for rows on a device; None: they are not resident as one part."""
 
+    def gather(array: Any, numbers: np.ndarray) -> np.ndarray:
+        return array[kernels.xp.asarray(numbers)].get()
+
     def take(numbers: np.ndarray) -> np.ndarray:
         assert rows is not None
-        return rows.values[kernels.xp.asarray(numbers)].get()
+        return gather(rows.values, numbers)
 
     def build(basis: np.ndarray) -> CudaSketch:
         assert rows is not None
         return CudaSketch(kernels, rows, basis, frame, precision)
 
-    host = Host(0 if rows is None else len(rows), take, lambda array: array.get(), build, COSTS)
+    host = Host(0 if rows is None else len(rows), take, gather, lambda array: array.get(), build, COSTS)
     return SketchPlanner(host, sample, n_clusters, frame, mode)

@@ -85,6 +85,7 @@ class SplitAssignment(Assignment):
 def _local(rows: slice) -> tuple[int, slice]:
     """The stripe of some rows, and their place in it."""
     stripe = rows.start // STRIPE
+    assert rows.stop <= (stripe + 1) * STRIPE, "rows of one stripe"
     return stripe, slice(rows.start - stripe * STRIPE, rows.stop - stripe * STRIPE)
 
 
@@ -295,7 +296,7 @@ class SplitCudaEngine(Engine):
         found: Any | None,
     ) -> None:
         assert part is not None
-        self._of(part.rows).adopt(part, candidates, best, nearest, frame, None, None)
+        self._of(part.rows).adopt(part._replace(weights=None), candidates, best, nearest, frame, None, None)
 
     def closer(self, distances: Any, labels: Any, offset: int, nearest: Any, owner: Any) -> None:
         self._at(distances).closer(distances, labels, offset, nearest, owner)

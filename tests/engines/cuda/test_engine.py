@@ -115,8 +115,7 @@ class TestWays:
         assert all(mine.rows is yours.rows for mine, yours in zip(first, second, strict=True))
 
     def test_less_memory_than_data(self):
-        machine = EmulatedCuPy(asynchronous=True, memory=330_000)
-        engine = CudaEngine(0, machine)
+        engine = CudaEngine(0, EmulatedCuPy(asynchronous=True, memory=190_000))
         data = Dataset(engine, as_source(self.X))
         assert not data.resident
         assert max(len(part.rows) for part in data.parts()) < len(self.X)
@@ -141,22 +140,23 @@ class TestWays:
 
     def test_several_devices_with_empty_clusters(self):
         X, centers = self.X, self.centers.copy()
-        centers[[3, 7]] = 1e3, -1e3
+        centers[3], centers[7] = 1e3, -1e3
         engine = split.SplitCudaEngine([0, 1], EmulatedCuPy(asynchronous=True, n_devices=2))
         assert_same(run(engine, X, centers), run(get_engine("cpu"), X, centers))
 
-    def test_seeding_on_several_devices(self):
-        engine = split.SplitCudaEngine([0, 1], EmulatedCuPy(asynchronous=True, n_devices=2))
+    def test_seeding_on_several_devices(self, monkeypatch):
+        monkeypatch.setattr(split, "STRIPE", 1024)  # a block of draws
+        monkeypatch.setattr(seeding, "_DRAWN_ROWS", 1024)
+        X, weights = blobs(2500, 6, 9)[0], datasets.weights(2500)
+        engines = split.SplitCudaEngine([0, 1], EmulatedCuPy(asynchronous=True, n_devices=2)), get_engine("cpu")
         for method in (seeding.plus_plus, seeding.parallel, seeding.random_rows):
-            mine, yours = (
-                method(Dataset(e, as_source(self.X), self.weights), 6, 0)[1] for e in (engine, get_engine("cpu"))
-            )
+            mine, yours = (method(Dataset(engine, as_source(X), weights), 6, 0)[1] for engine in engines)
             np.testing.assert_array_equal(mine, yours)
 
 
 def test_empty_clusters_halt_what_was_issued_ahead():
     X, centers = blobs(400, 5, 9)
-    centers[[2, 5]] = 1e3, -1e3
+    centers[2], centers[5] = 1e3, -1e3
     assert_same(run(emulated(), X, centers), run(get_engine("cpu"), X, centers))
 
 
@@ -184,10 +184,10 @@ def test_the_host_does_not_wait_for_each_iteration(monkeypatch):
 
 
 def test_screens_go_on_in_float32_when_float16_leaves_too_much_open():
-    """Rows that differ by less than float16 resolves: nearly all are uncertain."""
+    """Pairs of centres that float16 cannot tell apart: nearly all rows are uncertain."""
     rng = np.random.default_rng(2)
-    X = (rng.normal(size=(40, 12))[rng.integers(40, size=400)] + 1e-4 * rng.normal(size=(400, 12))).astype(np.float32)
-    centers = X[:20].astype(np.float64)
+    X, places = (rng.normal(size=(size, 12)).astype(np.float32) for size in (400, 10))
+    centers = np.concatenate([places, places + np.float32(1e-4)]).astype(np.float64)
     engine = emulated()
     states = []
     make = engine.new_assignment
@@ -237,4 +237,4 @@ def test_errors_of_the_runtime_are_device_errors():
     engine = emulated()
     cuda = engine.device.xp.cuda
     with pytest.raises(DeviceError, match="cuda:0 failed: "), engine.device.active():
-        raise cuda.runtime.CUDARuntimeError(700)
+        raise cuda.runtime.CUDARuntimeError(1)
