@@ -1,6 +1,6 @@
 // Which rows an assignment has to look at, and against how many panels of centres: engines/cpu/screen.py::plan_rows.
 //
-// plan: carries the bounds upper, lower (m) float32 of x (m, d) ROW, labels (m) int32, across a movement: grown (k) of each centre,
+// plan: carries the bounds upper, lower (m) float32 of x (m, d) ROW, m <= 2**30, labels (m) int32, across a movement: grown (k) of each centre,
 //   drifts (k + 1) the movements by falling size, then 0, both float64. A row that stays open gets its upper bound from the
 //   canonical distance to its own centre (k, d) float64. -> needs (m) int32, leading panels of `panel` centres each that the row
 //   needs, 0 to P = ceil(k / panel); histogram (P + 1) int32 += rows by need, 0 left out. Parallel over rows, 32 a warp.
@@ -47,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) plan(
     const int row = base + static_cast<int>(threadIdx.x);
     const bool valid = row < rows.end;
     const Bounds now = ahead;
-    ahead = fetched(row < rows.end - THREADS ? row + THREADS : rows.end);
+    ahead = fetched(row + THREADS);
 
     const double low = widen(now.lower);
     double high = widen(narrow(__dmul_rn(__dadd_rn(widen(now.upper), grown[now.label]), GROW)));

@@ -53,9 +53,12 @@ default="k-means++"
         "cosine" is spherical k-means [3]_: rows are scaled to unit length and centres are renormalised after each
         update. A row of zeros has no direction and is refused.
     device : str, optional
-        "cpu", "cuda", "cuda:1" or "auto". None asks the `gpuclust.device` context, then GPUCLUST_DEVICE, then "auto".
+        "auto", "cpu", "cuda", "cuda:1", or several GPUs, "cuda:0,1". None asks the `gpuclust.config.device` context,
+        then GPUCLUST_DEVICE, then takes "auto": the GPU where the rows lie, the CPU for small problems, else a GPU
+        where there is one. The result is the same to the last bit.
     precision : {"exact", "fast"}, default="exact"
-        "fast" skips the certificate that labels are exact: rows almost equally near to two centres may get either.
+        "fast" skips the certificate that labels are exact: rows almost equally near to two centres may get either, by
+        a screen of float32 on the CPU and of float16 on GPUs with tensor cores.
     max_memory : int or str, optional
         Memory for rows in flight when they are streamed: bytes, or "512MB", "2GiB".
     callback : callable, optional

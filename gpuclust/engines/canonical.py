@@ -48,7 +48,7 @@ most E_t + E_y, each a function of one vector::
 (``slack`` in kernels/, widened by 1 % for |T| <= |t| (1 + 2**-10) and the rounding of these very figures); the rules
 above hold with E in place of e. Tensor cores cut, they do not round, what they add: products of two float16 are exact,
 each step of 8 or 16 terms aligns them and the running sum to the largest exponent, loses less than one unit in the 24th
-bit of each, and as much again where its result is cut to 24 bits (Fasi et al. 2021): 2**-23 for each of w + w / 4 terms.
+bit of each, and as much again where its result is cut to 24 bits (Fasi et al. 2021): 2**-23 for each of w + w/4 terms.
 
 **The sketch.** With V of q orthonormal columns (orthonormal up to 2**-40, checked), p = V't and r = |t - V V't|, the
 inequality of Cauchy and Schwarz for the residuals gives t.y <= p_t.p_y + r_t r_y: the score of width q + 1 computed

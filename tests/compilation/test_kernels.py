@@ -44,7 +44,8 @@ def kernels_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Job], dict[
 def test_machine_code(job, kernels_of):
     budget = BUDGETS.get(str(job), {})
     for name, kernel in kernels_of(job).items():
-        assert faults(job, kernel) + unmet(job, name, kernel) + excesses(kernel, budget.get(name)) == [], name
+        wrong = faults(job, kernel) + unmet(job, name, kernel) + excesses(kernel, budget.get(name))
+        assert not wrong, f"{name}: {'; '.join(wrong)}"
 
 
 def test_every_file_is_compiled():
@@ -69,6 +70,6 @@ def test_the_page_has_a_row_for_every_kernel_and_no_other(kernels_of):
 
 @pytest.mark.slow
 @pytest.mark.skipif(nvcc() is None, reason="no nvcc: users do not need it")
-@pytest.mark.parametrize("job", jobs(page.ARCHITECTURE), ids=str)
+@pytest.mark.parametrize("job", list(jobs(page.ARCHITECTURE)), ids=str)
 def test_nvcc_compiles_it_without_a_warning(job):
     assert compile_with_nvcc(kernel_source(job.variant.file), job.variant.options, job.architecture) == ""

@@ -9,6 +9,7 @@ from gpuclust.engines import get_engine
 from gpuclust.engines.base import Sums
 from gpuclust.engines.canonical import Frame, make_frame
 from tests.emulation import Module
+from tests.emulation.sanitize import sanitized
 
 OUTCOME = np.dtype([("n_changed", "<i8"), ("n_empty", "<i8"), ("shift", "<f8"), ("halted", "<i8")])
 
@@ -167,3 +168,7 @@ def test_any_order_of_threads(order):
     np.testing.assert_array_equal(means, expected.centers)
     assert n_empty == 3
     np.testing.assert_array_equal(_moved(old, means, frame.scale, **options)[1], expected.movement.grown)
+
+
+def test_no_races():
+    sanitized("tsan", test_any_order_of_threads, order="random")

@@ -89,7 +89,7 @@ def test_ties_go_to_the_lowest_index(screen):
 def test_what_settle_left_open(screen, shift, shape):
     """Together they label every row; what a limit excludes is beyond the lower bound."""
     m, k, d = shape
-    x, c = clusters(m, k, d, spread=1.0 if shift else 4.0, dtype=np.float64)
+    x, c = clusters(m, k, d, spread=1.5 if shift else 4.0, dtype=np.float64)
     problem = Problem((x + shift).astype(np.float32), (c + shift).astype(np.float32), screen, origin=np.zeros(d))
     outcome = settle(problem)
     rows, limits = np.array(list(outcome.open), np.int64), np.array(list(outcome.open.values()))

@@ -8,6 +8,7 @@ import pytest
 from gpuclust.engines import get_engine
 from gpuclust.engines.canonical import Frame
 from tests.emulation import Module
+from tests.emulation.sanitize import sanitized
 
 CTYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
@@ -92,6 +93,10 @@ def test_any_order_of_threads(order):
     np.testing.assert_array_equal(
         _pairwise(rows[:50], centers, 1.0, **options), cpu.pairwise(rows[:50], centers, frame)
     )
+
+
+def test_no_races():
+    sanitized("tsan", test_any_order_of_threads, order="random")
 
 
 def test_halted():

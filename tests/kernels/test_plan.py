@@ -9,6 +9,7 @@ from gpuclust.engines import get_engine
 from gpuclust.engines.canonical import Frame
 from gpuclust.engines.cpu.screen import plan_rows
 from tests.emulation import Module
+from tests.emulation.sanitize import sanitized
 
 CTYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
@@ -170,10 +171,15 @@ def test_any_order_of_threads(order, local):
     _assert_same(_plan(state, 4, local=local, **options), _expected(state, 4))
 
 
-def test_offsets_of_many_panels():
+def test_no_races():
+    sanitized("tsan", test_any_order_of_threads, order="random", local=True)
+
+
+@pytest.mark.parametrize("order", ["fifo", "lifo", "random"])
+def test_offsets_of_many_panels(order):
     histogram = np.random.default_rng(5).integers(0, 9, 5001).astype(np.int32)
     counts, starts, count = histogram.copy(), np.zeros(5001, np.int32), np.zeros(1, np.int32)
-    kernel = Module("plan", {"ROW": "float"}).get_function("offsets")
+    kernel = Module("plan", {"ROW": "float"}, order=order).get_function("offsets")
     kernel((1,), (1024,), (histogram, np.int32(5000), starts, count, None))
     assert count[0] == counts[1:].sum()
     ends = np.cumsum(counts[:0:-1])[::-1]  # of needs 1, 2, ...

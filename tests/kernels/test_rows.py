@@ -10,6 +10,7 @@ import pytest
 from gpuclust.engines import get_engine
 from gpuclust.engines.canonical import screen_error
 from tests.emulation import Module
+from tests.emulation.sanitize import sanitized
 
 CTYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double", np.dtype(np.float16): "__half"}
 NONE = 2**64 - 1
@@ -76,6 +77,13 @@ def test_survey_finds_the_first_bad_value(shape, dtype):
         places = rng.integers(0, rows.size, trial + 1)
         rows.flat[places] = rng.choice([np.nan, np.inf, -np.inf, -np.nan], len(places))
         assert _survey(rows, blocks=trial % 3 + 1)[1] == places.min()
+
+
+@pytest.mark.parametrize("first", [0, 77, 2998])
+def test_survey_finds_the_first_of_many_bad_values(first):
+    rows = np.zeros((1000, 3), np.float32)
+    rows.flat[first:] = np.nan
+    assert _survey(rows, blocks=1)[1] == first
 
 
 def test_survey_of_rows_that_begin_anywhere():
@@ -236,6 +244,10 @@ def test_any_order_of_threads(order):
     np.testing.assert_array_equal(np.delete(column_max, 3), np.abs(np.delete(rows, 3, axis=1)).max(axis=0))
     units, _ = _unit_rows(rows[:40], order=order, resident=2)
     np.testing.assert_array_equal(units, get_engine("cpu").unit_rows(rows[:40])[0])
+
+
+def test_no_races():
+    sanitized("tsan", test_any_order_of_threads, order="random")
 
 
 def test_halted():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gpuclust.algorithms.random import Stream, purpose_stream
 from gpuclust.engines import get_engine
 from tests.emulation import Module
+from tests.emulation.sanitize import sanitized
 
 
 def _run(name, *args, blocks=2, **options):
@@ -120,6 +121,10 @@ def test_any_order_of_threads(order):
     bits = np.zeros(1, np.uint64)
     _run("largest", nearest, None, np.int64(3000), bits, None, **options)
     assert bits.view(np.float64)[0] == nearest.max()
+
+
+def test_no_races():
+    sanitized("tsan", test_any_order_of_threads, order="random")
 
 
 def test_halted():

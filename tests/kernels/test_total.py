@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gpuclust.engines.canonical import exact_products, exact_total
 from tests.emulation import Module
+from tests.emulation.sanitize import sanitized
 
 SETTINGS = settings(max_examples=60, deadline=None)
 N_BINS = 136
@@ -91,6 +92,15 @@ def test_products_are_exact(pairs, cut):
     assert _sum(*columns) == expected
 
 
+def test_rounded_once_among_the_denormals():
+    """2.5 units and a little more: rounding to 53 bits first would make it a tie."""
+    factors = [[2.0**-473, 2.0**-475, 2.0**-530]]
+    assert _sum([[2.0**-600] * 3], factors) == 3 * 2.0**-1074
+    assert _sum([[2.0**-600] * 2], [factors[0][:2]]) == 2 * 2.0**-1074
+    assert _sum([[2.0**-600]], [[2.0**-475]]) == 0.0
+    assert _sum([[2.0**-600] * 2], [factors[0][1:]]) == 2.0**-1074
+
+
 def test_equals_the_cpu_engine_s_total_of_products():
     rng = np.random.default_rng(0)
     plain = 0
@@ -127,6 +137,10 @@ def test_any_order_of_threads(order):
     values = np.ldexp(rng.random(700), rng.integers(-80, 80, 700))
     module = Module("total", order=order, seed=3, resident=4, yields=50)
     assert _sum([values[:300], values[300:]], grid=5, module=module) == math.fsum(values)
+
+
+def test_no_races():
+    sanitized("tsan", test_any_order_of_threads, order="random")
 
 
 def test_halted():

@@ -11,6 +11,7 @@ from gpuclust.engines import get_engine
 from gpuclust.engines.base import Assignment, Sums
 from gpuclust.engines.canonical import make_frame
 from tests.emulation import Module
+from tests.emulation.sanitize import sanitized
 
 NONE = -1
 CTYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -181,11 +182,12 @@ def test_without_counters_in_shared_memory(k):
     assert found[0][1:] == found[1][1:]
 
 
-def test_scan_of_many_clusters():
+@pytest.mark.parametrize("order", ["fifo", "lifo", "random"])
+def test_scan_of_many_clusters(order):
     histogram = np.random.default_rng(6).integers(0, 9, 20_000).astype(np.int32)
     expected = np.concatenate([[0], np.cumsum(histogram)])
     starts, cursors = np.zeros(20_001, np.int32), np.zeros(20_000, np.int32)
-    Update().scan((1,), (1024,), (histogram, np.int32(20_000), starts, cursors, None))
+    Update(order=order).scan((1,), (1024,), (histogram, np.int32(20_000), starts, cursors, None))
     np.testing.assert_array_equal(starts, expected)
     np.testing.assert_array_equal(cursors, expected[:-1])
 
@@ -217,6 +219,10 @@ def test_any_order_of_threads(order, local):
     update = Update(blocks=4, order=order, seed=5, resident=4, yields=50)
     update.move(rows, None, labels, np.full_like(labels, NONE), frame, sums, local=local)
     _assert_same(sums, _expected(rows, None, labels, frame, 4))
+
+
+def test_no_races():
+    sanitized("tsan", test_any_order_of_threads, order="random", local=True)
 
 
 def test_halted():

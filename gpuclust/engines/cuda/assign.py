@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from gpuclust.engines.base import Assignment, Movement
+from gpuclust.engines.canonical import Frame
 from gpuclust.engines.cuda.centers import CudaCenters
 from gpuclust.engines.cuda.launch import Kernels
 from gpuclust.engines.cuda.precision import SINGLE_PRECISION, Precision
-from gpuclust.engines.cuda.rows import PlacedRows
+from gpuclust.engines.cuda.rows import PlacedRows, ScreenRows
 from gpuclust.engines.cuda.tiles import DECIDE, SETTLE, Shape, tile_for
 from gpuclust.engines.cuda.variants import Variant
 from gpuclust.engines.planner import SketchUse
@@ -35,14 +36,26 @@ class Screening:
     """
 
     def __init__(self, kernels: Kernels, precision: Precision) -> None:
-        self.precision = precision
+        self.precision = self._first = precision
+        self._judges = True
+        self._out_of_memory = kernels.xp.cuda.memory.OutOfMemoryError
         self.work = kernels.xp.zeros(3, np.uint64)
+
+    def screened(self, rows: PlacedRows, frame: Frame) -> ScreenRows:
+        """The rows for these screens; in the precision that screens began with where there is no memory for another."""
+        try:
+            return rows.screened(frame, self.precision)
+        except self._out_of_memory:
+            if self.precision is self._first:
+                raise
+            self.precision, self._judges = self._first, False
+            return rows.screened(frame, self.precision)
 
     def judge(self, work: np.ndarray, n_clusters: int) -> None:
         """Go on in float32 when the work of an iteration shows that float16 leaves too many rows open."""
         slots = -(-n_clusters // SETTLE.panel) * SETTLE.panel  # the pairs of a row, padding counted
         screened_rows, open_rows = int(work[0]) / slots, int(work[1])
-        if open_rows > COARSE * screened_rows:
+        if self._judges and open_rows > COARSE * screened_rows:
             self.precision = SINGLE_PRECISION
 
 
@@ -66,8 +79,8 @@ def in_full(
     certify: bool,
 ) -> None:
     """Label rows by a screen at full width; ``state`` is that of these rows."""
-    precision, device = state.screening.precision, kernels.device
-    screen, lists = rows.screened(centers.frame, precision), rows.lists
+    device, screen, lists = kernels.device, state.screening.screened(rows, centers.frame), rows.lists
+    precision = screen.precision
     panels, frame, k = centers.panels(precision), centers.frame, np.int32(len(centers.values))
     n_kept, n_again, n_open = lists.lengths
     lists.counts.fill(0)

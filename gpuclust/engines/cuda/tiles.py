@@ -66,5 +66,6 @@ def tile_for(device: Device, precision: Precision, width: int, shape: Shape) -> 
     """The first of these that fits: rows that stay in shared memory, rows that come slice by slice, narrower slices."""
     row_bytes = width * precision.dtype.itemsize
     widest = next((size for size in (128, 64) if row_bytes >= size), 32)
-    tiles = (Tile(precision, shape, size, resident) for size, resident in ((widest, True), (widest, False), (64, False)))
+    choices = ((widest, True), (widest, False), (64, False))
+    tiles = (Tile(precision, shape, size, resident) for size, resident in choices)
     return next(tile for tile in tiles if tile.shared_memory(width) <= device.shared_memory)

@@ -1,4 +1,4 @@
-"""The CUDA engine's host code and kernels together, on an emulated device: the CPU engine's bits, in every way of arriving.
+"""The CUDA engine's host code and kernels together, on an emulated device: the CPU engine's bits, however rows arrive.
 
 Streams of the emulated device do their work as late as CUDA allows, so that a missing wait shows as a wrong result.
 The tests of `tests/engines`, `tests/algorithms` and `tests/exactness` run on this engine too, as slow ones.
@@ -13,7 +13,7 @@ from gpuclust import KMeans
 from gpuclust.algorithms import assignment, lloyd, seeding
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines import get_engine
-from gpuclust.engines.cuda import placement, split, update
+from gpuclust.engines.cuda import placement, rows, split, update
 from gpuclust.engines.cuda.engine import CudaEngine
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION
 from gpuclust.errors import DeviceError, DeviceMemoryError
@@ -183,14 +183,17 @@ def test_the_host_does_not_wait_for_each_iteration(monkeypatch):
     assert [count - before for count in waiting] == [3, 4, 5, 6, 6, 6]
 
 
-def test_screens_go_on_in_float32_when_float16_leaves_too_much_open():
-    """Pairs of centres that float16 cannot tell apart: nearly all rows are uncertain."""
+@pytest.fixture
+def pairs_too_close():
+    """Rows, and pairs of centres that float16 cannot tell apart: nearly all rows are uncertain."""
     rng = np.random.default_rng(2)
     X, places = (rng.normal(size=(size, 12)).astype(np.float32) for size in (400, 10))
-    centers = np.concatenate([places, places + np.float32(1e-4)]).astype(np.float64)
-    engine = emulated()
-    states = []
-    make = engine.new_assignment
+    return X, np.concatenate([places, places + np.float32(1e-4)]).astype(np.float64)
+
+
+def precision_after(engine, X, centers):
+    """What the screens of a run end in; the run's result is checked."""
+    states, make = [], engine.new_assignment
 
     def remembered(*arguments, **options):
         states.append(make(*arguments, **options))
@@ -198,10 +201,26 @@ def test_screens_go_on_in_float32_when_float16_leaves_too_much_open():
 
     engine.new_assignment = remembered
     assert_same(run(engine, X, centers, tol=0.0), run(get_engine("cpu"), X, centers, tol=0.0))
-    precisions = {state.screening.precision for state in states if len(state.labels) == len(X)}
-    assert SINGLE_PRECISION in precisions
+    return states[-1].screening.precision
+
+
+def test_screens_go_on_in_float32_when_float16_leaves_too_much_open(pairs_too_close):
+    assert precision_after(emulated(), *pairs_too_close) is SINGLE_PRECISION
+    assert precision_after(emulated(), *blobs(400, 12, 20)) is HALF_PRECISION
     assert emulated(capability=(7, 5)).new_assignment(3).screening.precision is SINGLE_PRECISION
-    assert emulated(capability=(8, 0)).new_assignment(3).screening.precision is HALF_PRECISION
+
+
+def test_screens_stay_in_float16_where_there_is_no_memory_for_more(pairs_too_close, monkeypatch):
+    engine = emulated()
+    reserve = rows.PlacedRows.reserve
+
+    def refuse(self, precision):
+        if precision is SINGLE_PRECISION:
+            raise engine.device.xp.cuda.memory.OutOfMemoryError(1, 0)
+        reserve(self, precision)
+
+    monkeypatch.setattr(rows.PlacedRows, "reserve", refuse)
+    assert precision_after(engine, *pairs_too_close) is HALF_PRECISION
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
