@@ -1,5 +1,5 @@
-// Several canonical distances by one warp at once: gpuclust/engines/canonical.py. Adding up the 32 accumulators costs more
-// than filling them where rows are short; sums that go through the tree together share its steps.
+// Several canonical distances by one warp at once: gpuclust/engines/canonical.py. Adding up the 32 accumulators costs
+// more than filling them where rows are short; sums that go through the tree together share its steps.
 #pragma once
 #include "ptx.cuh"
 #include "warp.cuh"
@@ -9,8 +9,8 @@ __device__ __forceinline__ double squared_term(double x, double c, double scale)
   return __dmul_rn(scaled, scaled);
 }
 
-// The canonical tree over N sums per lane, N a power of two: lane l receives the total of sum l / (32 / N). Each step adds the
-// accumulators l and l + step of every sum; a lane keeps half of its sums as long as it has several.
+// The canonical tree over N sums per lane, N a power of two: lane l receives the total of sum l / (32 / N). Each step
+// adds the accumulators l and l + step of every sum; a lane keeps half of its sums as long as it has several.
 template <int N>
 __device__ __forceinline__ double canonical_totals(double (&sums)[N]) {
   int left = N;
@@ -38,8 +38,8 @@ __device__ __forceinline__ double canonical_square(const Value* x, int d, double
   return canonical_totals(sums);
 }
 
-// The canonical distance of row `row` of x to row `center` of centers, for every lane that has its bit in `wanted` (the same in
-// all lanes); 0 for the others. The whole warp calls it. PAIRS distances go through the tree together.
+// The canonical distance of row `row` of x to row `center` of centers, for every lane that has its bit in `wanted` (the
+// same in all lanes); 0 for the others. The whole warp calls it. PAIRS distances go through the tree together.
 template <int PAIRS, class Row, class Center>
 __device__ __forceinline__ double canonical_distances(unsigned wanted, const Row* x, int row, const Center* centers,
                                                       int center, int d, double scale) {

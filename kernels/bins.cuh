@@ -1,8 +1,8 @@
 // Lists of rows by bin (cluster, need): how many rows each bin gets, then a place for each row.
 //
-// `local`: a counter for every bin fits the block's shared memory. The block counts there, with 32-bit atomics that are native,
-// and touches the global counters once per bin that it met. Otherwise there are so many bins that global atomics seldom meet;
-// lanes of a warp with the same bin share one.
+// `local`: a counter for every bin fits the block's shared memory. The block counts there, with 32-bit atomics that are
+// native, and touches the global counters once per bin that it met. Otherwise there are so many bins that global
+// atomics seldom meet; lanes of a warp with the same bin share one.
 #pragma once
 #include "warp.cuh"
 
@@ -18,7 +18,8 @@ struct Bins {
     __syncthreads();
   }
 
-  // Count the lane's bin (-1: none), and return how many stood there before: its place, once places are reserved. For whole warps.
+  // Count the lane's bin (-1: none), and return how many stood there before: its place, once places are reserved. For
+  // whole warps.
   __device__ int take(int bin) {
     if (local) return bin < 0 ? 0 : atomicAdd(mine + bin, 1);
     const unsigned peers = __match_any_sync(ALL_LANES, bin);

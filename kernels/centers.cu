@@ -1,16 +1,21 @@
-// New centres from the sums of their rows, how far they moved, and whether to go on: the end of an iteration, without the host.
+// New centres from the sums of their rows, how far they moved, and whether to go on: the end of an iteration, without
+// the host.
 //
-// means: fixed-point limbs high, low (k, d), weight_high, weight_low (k) int64 -> out (k, d) float64, rounded to float32 with
-//   `to_float`; a cluster without weight keeps its centre of old (k, d) and counts in n_empty (1). Parallel over clusters and
-//   columns: a block takes 128 columns of a cluster at a time. Persistent grid of 128 threads.
-// directions: scales centers (k, d) to unit length in place, rounded with `to_float`; one of length zero becomes the old one.
-//   `scale` is the frame's. Then `means` must not round. Parallel over centres, one a warp. Persistent grid of 256 threads.
-// moved: old, updated (k, d) -> squared (k), the canonical distance between them, and grown (k), its root rounded up. As above.
-// conclude: one thread. Writes `record` {n_changed, n_empty, shift, halted}, sets halt, leaves n_changed and n_empty zero.
+// means: fixed-point limbs high, low (k, d), weight_high, weight_low (k) int64 -> out (k, d) float64, rounded to
+//   float32 with `to_float`; a cluster without weight keeps its centre of old (k, d) and counts in n_empty (1).
+//   Parallel over clusters and columns: a block takes 128 columns of a cluster at a time. Persistent grid of 128
+//   threads.
+// directions: scales centers (k, d) to unit length in place, rounded with `to_float`; one of length zero becomes the
+//   old one. `scale` is the frame's. Then `means` must not round. Parallel over centres, one a warp. Persistent grid of
+//   256 threads.
+// moved: old, updated (k, d) -> squared (k), the canonical distance between them, and grown (k), its root rounded up.
+//   As above.
+// conclude: one thread. Writes `record` {n_changed, n_empty, shift, halted}, sets halt, leaves n_changed and n_empty
+//   zero.
 //
-// Traffic: 32 bytes an element for means, 24 for directions, 16 for moved, of k d elements: nothing beside the rows, and in L2.
-// Fast because no result of an iteration waits for the host. Formulas: canonical.fixed_point and gpuclust/engines/cpu/update.py.
-// Test: tests/kernels/test_centers.py.
+// Traffic: 32 bytes an element for means, 24 for directions, 16 for moved, of k d elements: nothing beside the rows,
+// and in L2. Fast because no result of an iteration waits for the host. Formulas: canonical.fixed_point and
+// gpuclust/engines/cpu/update.py. Test: tests/kernels/test_centers.py.
 #include "batch.cuh"
 #include "canonical.cuh"
 
@@ -23,7 +28,8 @@ struct Outcome {
   long long halted;
 };
 
-// The float64 of two limbs; 2**bits is the scale of the low one, carried first, so that limbs of equal value give equal bits.
+// The float64 of two limbs; 2**bits is the scale of the low one, carried first, so that limbs of equal value give equal
+// bits.
 __device__ __forceinline__ double fixed_point(long long high, long long low, double scale, double low_scale) {
   const int bits = static_cast<int>(__double_as_longlong(low_scale) >> 52) - 1023;
   const long long rest = low & ((1ll << bits) - 1);
@@ -32,7 +38,9 @@ __device__ __forceinline__ double fixed_point(long long high, long long low, dou
   return __dmul_rn(__dadd_rn(part, whole), __ddiv_rn(1.0, scale));
 }
 
-__device__ __forceinline__ double rounded(double value, int to_float) { return to_float ? widen(narrow(value)) : value; }
+__device__ __forceinline__ double rounded(double value, int to_float) {
+  return to_float ? widen(narrow(value)) : value;
+}
 
 extern "C" __global__ void __launch_bounds__(COLUMNS) means(
     const long long* __restrict__ high, const long long* __restrict__ low, const long long* __restrict__ weight_high,
@@ -49,7 +57,8 @@ extern "C" __global__ void __launch_bounds__(COLUMNS) means(
     if (!filled && column == 0) atomicAdd(n_empty, 1);
     if (column >= d) continue;
     const long long i = static_cast<long long>(cluster) * d + column;
-    const double mean = filled ? __ddiv_rn(fixed_point(high[i], low[i], high_scale[column], low_scale), weight) : old[i];
+    double mean = old[i];
+    if (filled) mean = __ddiv_rn(fixed_point(high[i], low[i], high_scale[column], low_scale), weight);
     out[i] = rounded(mean, to_float);
   }
 }

@@ -1,21 +1,22 @@
 // Canonical distances of rows to centres (gpuclust/engines/canonical.py): float64, the same bits as every other engine.
 //
-// own_distances: x (m, d) ROW, centers (k, d) float64, labels (m) int32 or null for centre 0 -> out (m) float64. Parallel over
-//   rows, 32 a warp. Persistent grid of 256 threads.
-// pairwise: x, centers -> out (m, k) float64. Parallel over tiles of 32 rows (blockIdx.x, persistent) and of 8 centres (blockIdx.y,
-//   persistent too); 256 threads, a warp has 4 rows of its tile.
+// own_distances: x (m, d) ROW, centers (k, d) float64, labels (m) int32 or null for centre 0 -> out (m) float64.
+//   Parallel over rows, 32 a warp. Persistent grid of 256 threads.
+// pairwise: x, centers -> out (m, k) float64. Parallel over tiles of 32 rows (blockIdx.x, persistent) and of 8 centres
+//   (blockIdx.y, persistent too); 256 threads, a warp has 4 rows of its tile.
 //
-// Traffic: own_distances reads each row once and the centres from L2, 4 d + 12 bytes a row in float32; that is its floor. It is
-// fast because 8 distances share the tree that adds up the accumulators. pairwise writes 8 bytes a pair and is bound by 4
-// float64 operations per pair and column: a warp keeps 32 distances in registers, so that 12 loads serve 128 operations, the
-// warps of a block find the centres in L1, and every exchange of the tree serves all 32. Test: tests/kernels/test_distances.py.
+// Traffic: own_distances reads each row once and the centres from L2, 4 d + 12 bytes a row in float32; that is its
+// floor. It is fast because 8 distances share the tree that adds up the accumulators. pairwise writes 8 bytes a pair
+// and is bound by 4 float64 operations per pair and column: a warp keeps 32 distances in registers, so that 12 loads
+// serve 128 operations, the warps of a block find the centres in L1, and every exchange of the tree serves all 32.
+// Test: tests/kernels/test_distances.py.
 #include "batch.cuh"
 
 constexpr int THREADS = 256, WARPS = THREADS / 32, ROWS = 4, CENTERS = 8;
 
 extern "C" __global__ void __launch_bounds__(THREADS) own_distances(
-    const ROW* __restrict__ x, int m, int d, const double* __restrict__ centers, const int* __restrict__ labels, double scale,
-    double* __restrict__ out, const int* __restrict__ halt) {
+    const ROW* __restrict__ x, int m, int d, const double* __restrict__ centers, const int* __restrict__ labels,
+    double scale, double* __restrict__ out, const int* __restrict__ halt) {
   if (halt != nullptr && *halt) return;
   const long long stride = 32ll * gridDim.x * WARPS;
   for (long long first = 32ll * (blockIdx.x * WARPS + threadIdx.x / 32); first < m; first += stride) {
@@ -29,8 +30,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) own_distances(
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) pairwise(
-    const ROW* __restrict__ x, int m, int d, const double* __restrict__ centers, int k, double scale, double* __restrict__ out,
-    const int* __restrict__ halt) {
+    const ROW* __restrict__ x, int m, int d, const double* __restrict__ centers, int k, double scale,
+    double* __restrict__ out, const int* __restrict__ halt) {
   if (halt != nullptr && *halt) return;
   const int lane = lane_of(), warp = threadIdx.x / 32;
   for (long long rows = static_cast<long long>(blockIdx.x) * WARPS * ROWS; rows < m; rows += gridDim.x * WARPS * ROWS) {

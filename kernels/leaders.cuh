@@ -15,20 +15,31 @@ static_assert(GROUPS * GROUP == FRAGMENT_COLUMNS, "whole groups");
 
 struct Leader {
   float best, second;
-  int slot;  // of the best: its place in the order of the centres; -1: no score was a number above -inf
+  unsigned slot;  // of the best: its place in the order of the centres; beyond all places if no score was above -inf
+
+  // Of two sets of centres; ties go to the lower slot.
+  __device__ __forceinline__ void merge(const Leader& other) {
+    second = fmaxf(fmaxf(second, other.second), fminf(best, other.best));
+    if (other.best > best || (other.best == best && other.slot < slot)) best = other.best, slot = other.slot;
+  }
+
+  __device__ __forceinline__ Leader of_lane(int flip) const {
+    return {__shfl_xor_sync(ALL_LANES, best, flip), __shfl_xor_sync(ALL_LANES, second, flip),
+            __shfl_xor_sync(ALL_LANES, slot, flip)};
+  }
 };
 
 struct Leaders {
   float best[FRAGMENT_ROWS], second[FRAGMENT_ROWS], members[FRAGMENT_ROWS][GROUP];
-  int group[FRAGMENT_ROWS];
+  unsigned group[FRAGMENT_ROWS];
 
   __device__ __forceinline__ void clear() {
 #pragma unroll
     for (int i = 0; i < FRAGMENT_ROWS; i++) {
-      best[i] = second[i] = __int_as_float(0xff800000);
-      group[i] = -1;
+      best[i] = second[i] = -INFINITE;
+      group[i] = 0xffffffffu / PANEL;
 #pragma unroll
-      for (int j = 0; j < GROUP; j++) members[i][j] = best[i];
+      for (int j = 0; j < GROUP; j++) members[i][j] = -INFINITE;
     }
   }
 
@@ -52,28 +63,38 @@ struct Leaders {
     }
   }
 
-  // The leader of the row that this thread owns; ties go to the lower slot. All lanes of a warp must call it.
+  // The leader among this thread's scores of row i.
+  __device__ __forceinline__ Leader leader(int i) const {
+    int at = GROUP - 1;
+#pragma unroll
+    for (int j = GROUP - 2; j >= 0; j--) at = members[i][j] == best[i] ? j : at;
+    Leader mine = {best[i], second[i], tile_column(lane_of(), group[i] * GROUP + at)};
+#pragma unroll
+    for (int j = 0; j < GROUP; j++) mine.second = fmaxf(mine.second, j == at ? -INFINITE : members[i][j]);
+    return mine;
+  }
+
+  // The leader of the row that this thread owns. All lanes of a warp must call it.
   __device__ __forceinline__ Leader of_owned_row() const {
-    Leader mine = {};
+    static_assert(FRAGMENT_ROWS == 4 && ROW_LANES % FRAGMENT_ROWS == 0, "two exchanges, of two rows and of one");
+    Leader rows[FRAGMENT_ROWS];
 #pragma unroll
     for (int i = 0; i < FRAGMENT_ROWS; i++) {
-      int at = GROUP - 1;
+      rows[i] = leader(i);
 #pragma unroll
-      for (int j = GROUP - 2; j >= 0; j--) at = members[i][j] == best[i] ? j : at;
-      Leader row = {best[i], second[i], group[i] / GROUPS * PANEL + tile_column(lane_of(), group[i] % GROUPS * GROUP + at)};
-      if (group[i] < 0) row.slot = -1;
-#pragma unroll
-      for (int j = 0; j < GROUP; j++) row.second = fmaxf(row.second, j == at ? row.second : members[i][j]);
-#pragma unroll
-      for (int step = 1; step < ROW_LANES; step *= 2) {
-        const float other = __shfl_xor_sync(ALL_LANES, row.best, step);
-        const float other_second = __shfl_xor_sync(ALL_LANES, row.second, step);
-        const int other_slot = __shfl_xor_sync(ALL_LANES, row.slot, step);
-        row.second = fmaxf(fmaxf(row.second, other_second), fminf(row.best, other));
-        if (other > row.best || (other == row.best && other_slot < row.slot)) row.best = other, row.slot = other_slot;
-      }
-      if (owned() == i) mine = row;
+      for (int flip = ROW_LANES / 2; flip >= FRAGMENT_ROWS; flip /= 2) rows[i].merge(rows[i].of_lane(flip));
     }
-    return mine;
+    // Every lane gives away the rows that it does not own.
+    const bool upper = lane_of() & 2, odd = lane_of() & 1;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const Leader given = upper ? rows[i] : rows[i + 2];
+      if (upper) rows[i] = rows[i + 2];
+      rows[i].merge(given.of_lane(2));
+    }
+    const Leader given = odd ? rows[0] : rows[1];
+    if (odd) rows[0] = rows[1];
+    rows[0].merge(given.of_lane(1));
+    return rows[0];
   }
 };

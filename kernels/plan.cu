@@ -1,18 +1,21 @@
 // Which rows an assignment has to look at, and against how many panels of centres: engines/cpu/screen.py::plan_rows.
 //
-// plan: carries the bounds upper, lower (m) float32 of x (m, d) ROW, m <= 2**30, labels (m) int32, across a movement: grown (k) of each centre,
-//   drifts (k + 1) the movements by falling size, then 0, both float64. A row that stays open gets its upper bound from the
-//   canonical distance to its own centre (k, d) float64. -> needs (m) int32, leading panels of `panel` centres each that the row
-//   needs, 0 to P = ceil(k / panel); histogram (P + 1) int32 += rows by need, 0 left out. Parallel over rows, 32 a warp.
-// offsets: histogram -> starts (P + 1), such that rows of falling need follow each other, count (1) of rows with need; leaves the
-//   histogram zero. One block of 1024.
-// list_rows: needs -> kept (count) row numbers by falling need, kept_needs (count) their needs; starts move on. Parallel over rows.
-// Launch: plan, list_rows: persistent grids of 256 threads, with `local` 4 (P + 1) bytes of dynamic shared memory for counters.
+// plan: carries the bounds upper, lower (m) float32 of x (m, d) ROW, m <= 2**30, labels (m) int32, across a movement:
+//   grown (k) of each centre, drifts (k + 1) the movements by falling size, then 0, both float64. A row that stays open
+//   gets its upper bound from the canonical distance to its own centre (k, d) float64. -> needs (m) int32, leading
+//   panels of `panel` centres each that the row needs, 0 to P = ceil(k / panel); histogram (P + 1) int32 += rows by
+//   need, 0 left out. Parallel over rows, 32 a warp.
+// offsets: histogram -> starts (P + 1), such that rows of falling need follow each other, count (1) of rows with need;
+//   leaves the histogram zero. One block of 1024.
+// list_rows: needs -> kept (count) row numbers by falling need, kept_needs (count) their needs; starts move on.
+//   Parallel over rows.
+// Launch: plan, list_rows: persistent grids of 256 threads, with `local` 4 (P + 1) bytes of dynamic shared memory for
+//   counters.
 //
-// Traffic: plan 24 bytes a row and the open rows themselves; list_rows 8 bytes a row (4 of them twice), 8 per listed row. The
-// floor is the same less the 4 bytes of `needs`, written and read. Fast because bounds are carried by one thread a row with its
-// loads a step ahead, open rows are measured by whole warps 4 at a time, and counters are those of bins.cuh. Bounds are the CPU
-// engine's to the bit. Test: tests/kernels/test_plan.py.
+// Traffic: plan 24 bytes a row and the open rows themselves; list_rows 8 bytes a row (4 of them twice), 8 per listed
+// row. The floor is the same less the 4 bytes of `needs`, written and read. Fast because bounds are carried by one
+// thread a row with its loads a step ahead, open rows are measured by whole warps 4 at a time, and counters are those
+// of bins.cuh. Bounds are the CPU engine's to the bit. Test: tests/kernels/test_plan.py.
 #include "batch.cuh"
 #include "bins.cuh"
 
@@ -29,9 +32,10 @@ struct Bounds {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 4) plan(
-    const ROW* __restrict__ x, int m, int d, const double* __restrict__ centers, double scale, const double* __restrict__ grown,
-    const double* __restrict__ drifts, int k, int panel, int local, const int* __restrict__ labels, float* upper, float* lower,
-    int* __restrict__ needs, int* histogram, const int* __restrict__ halt) {
+    const ROW* __restrict__ x, int m, int d, const double* __restrict__ centers, double scale,
+    const double* __restrict__ grown, const double* __restrict__ drifts, int k, int panel, int local,
+    const int* __restrict__ labels, float* upper, float* lower, int* __restrict__ needs, int* histogram,
+    const int* __restrict__ halt) {
   if (halt != nullptr && *halt) return;
   extern __shared__ int counters[];
   const int n_panels = (k - 1) / panel + 1;

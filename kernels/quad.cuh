@@ -6,7 +6,8 @@ struct alignas(sizeof(T) == 2 ? 8 : 16) Quad {
   T of[4];
 };
 
-// Whether every row of d elements at x begins where a Quad may: then a kernel takes its vector path, for all rows alike.
+// Whether every row of d elements at x begins where a Quad may: then a kernel takes its vector path, for all rows
+// alike.
 template <class T>
 __device__ __forceinline__ bool quads(const T* x, int d) {
   return d % 4 == 0 && reinterpret_cast<unsigned long long>(x) % alignof(Quad<T>) == 0;

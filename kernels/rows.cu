@@ -1,18 +1,22 @@
 // Rows and centres before the screen: their range, their rounded copies with bounds of the rounding, unit length.
 //
-// survey: x (m, d) ROW -> column_max_bits (d), raised to the bits of max|x| as float64, and first_bad (1), lowered to the flat
-//   index row * d + column of the first value that is not finite. Parallel over elements. Grid of 256 threads, at least d in all.
-// prepare_rows: t = (x - origin) * factor in float64, T = t rounded to SCREEN (m, width), width = d rounded up to a multiple of 16,
-//   zeros beyond d. norms (m) = |t|^2 to nearest and slacks (m) float32 = E >= (rho + gamma) |t|^2 / 2 + |t - T|^2 / (2 rho) + tiny.
-// prepare_centers: the same of c (k, d) float64, row `slot` that of centre order[slot], to Y (kp, width); constants (kp) float32
-//   >= E - |y|^2 / 2 and twice (kp) >= E + constants + |y|^2 / 2. Slots from k to kp are padding: zeros, -1e30, 0.
-// unit_rows: x (m, d) -> out (m, d) ROW of unit length, the bits of CpuEngine.unit_rows; first_zero (1) lowered to the first row that
-//   is zero, which is not written. Parallel over rows, one a warp.
+// survey: x (m, d) ROW -> column_max_bits (d), raised to the bits of max|x| as float64, and first_bad (1), lowered to
+//   the flat index row * d + column of the first value that is not finite. Parallel over elements. Grid of 256 threads,
+//   at least d in all.
+// prepare_rows: t = (x - origin) * factor in float64, T = t rounded to SCREEN (m, width), width = d rounded up to a
+//   multiple of 16, zeros beyond d. norms (m) = |t|^2 to nearest and slacks (m) float32 = E >= (rho + gamma) |t|^2 / 2
+//   + |t - T|^2 / (2 rho) + tiny.
+// prepare_centers: the same of c (k, d) float64, row `slot` that of centre order[slot], to Y (kp, width); constants
+//   (kp) float32 >= E - |y|^2 / 2 and twice (kp) >= E + constants + |y|^2 / 2. Slots from k to kp are padding: zeros,
+//   -1e30, 0.
+// unit_rows: x (m, d) -> out (m, d) ROW of unit length, the bits of CpuEngine.unit_rows; first_zero (1) lowered to the
+//   first row that is zero, which is not written. Parallel over rows, one a warp.
 // Launch: persistent grids of 256 threads. In prepare 4 to 32 lanes take a row, 4 columns each.
 //
-// Traffic: survey reads 4 d bytes a row in float32; prepare_rows and unit_rows also write 2 d or 4 d. That is the floor. Fast
-// because the loads of survey ignore the shape of the matrix: a thread's columns repeat, so that it keeps their maxima in registers
-// (as integers, where NaN is above infinity: no test per value). Test: tests/kernels/test_rows.py.
+// Traffic: survey reads 4 d bytes a row in float32; prepare_rows and unit_rows also write 2 d or 4 d. That is the
+// floor. Fast because the loads of survey ignore the shape of the matrix: a thread's columns repeat, so that it keeps
+// their maxima in registers (as integers, where NaN is above infinity: no test per value). Test:
+// tests/kernels/test_rows.py.
 #include <cuda_fp16.h>
 
 #include "batch.cuh"
@@ -87,7 +91,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) survey(
 __device__ __forceinline__ void put(float* to, double value) { *to = narrow(value); }
 __device__ __forceinline__ void put(double* to, double value) { *to = value; }
 
-// t as the screen sees it, within its range. Denormal float32 would be flushed by the products: better zero from the start.
+// t as the screen sees it, within its range. Denormal float32 would be flushed by the products: better zero from the
+// start.
 __device__ __forceinline__ SCREEN screened(double t) {
 #if SCREEN_HALF
   return __float2half_rn(narrow(fmax(-65504.0, fmin(65504.0, t))));
@@ -107,16 +112,20 @@ __device__ __forceinline__ float rounded_up(double value) {
 struct Squares {
   double norm, residual;
 
-  // E, half of the screen's error that this side answers for: |t.y - T.Y| <= E_row + E_center by the inequality of the means.
+  // E, half of the screen's error that this side answers for: |t.y - T.Y| <= E_row + E_center by the inequality of the
+  // means.
   __device__ double slack(double rho, double gamma, double tiny) const {
     return 0.5 * ((rho + gamma) * norm + residual / rho) * 1.01 + tiny;
   }
 };
 
 // Lanes that share a row of the screen.
-__device__ __forceinline__ int lanes_per_row(int width) { return width <= 16 ? 4 : width <= 32 ? 8 : width <= 64 ? 16 : 32; }
+__device__ __forceinline__ int lanes_per_row(int width) {
+  return width <= 16 ? 4 : width <= 32 ? 8 : width <= 64 ? 16 : 32;
+}
 
-// Writes T for one row, by `group` lanes (all lanes of the warp call it); every lane of the group gets the squares. d = 0: zeros.
+// Writes T for one row, by `group` lanes (all lanes of the warp call it); every lane of the group gets the squares. d =
+// 0: zeros.
 template <class Value>
 __device__ __forceinline__ Squares prepare(
     const Value* row, int d, int width, int group, bool whole_quads, const double* origin, double factor, SCREEN* out) {
@@ -203,7 +212,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) unit_rows(
       if (lane_of() == 0) atomicMin(first_zero, static_cast<u64>(row));
       continue;
     }
-    // By the row's own power of two first, so that its squares neither overflow nor vanish. Denormals need more than one factor.
+    // By the row's own power of two first, so that its squares neither overflow nor vanish. Denormals need more than
+    // one factor.
     int exponent;
     frexp(value_of(most), &exponent);
     const int part = min(-exponent, 1000);

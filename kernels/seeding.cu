@@ -1,16 +1,20 @@
 // What drawing first centres needs of every row: integer weights, running minima, random numbers.
 //
-// The integer weight of a row is floor(value * weight * factor): gpuclust/algorithms/seeding.py. weights (n) may be null: ones.
-// block_totals: values, weights (n) float64 -> out (ceil(n / 1024)) int64, the integer weights summed over blocks of 1024 rows.
-//   Parallel over blocks, one a warp. No atomics.
-// closer: distances (m) float64, labels (m) int32 -> where below nearest (m) float64: nearest = distance, owner (m) = offset + label.
-// oversample: nearest, weights (m) -> appends to picked (count, at most m) the rows, in any order, whose random number is below
-//   their integer weight * chance. Row i has number start + i of the stream `key` (gpuclust/algorithms/random.py), any start.
+// The integer weight of a row is floor(value * weight * factor): gpuclust/algorithms/seeding.py. weights (n) may be
+// null: ones.
+// block_totals: values, weights (n) float64 -> out (ceil(n / 1024)) int64, the integer weights summed over blocks of
+//   1024 rows. Parallel over blocks, one a warp. No atomics.
+// closer: distances (m) float64, labels (m) int32 -> where below nearest (m) float64: nearest = distance, owner (m) =
+//   offset + label.
+// oversample: nearest, weights (m) -> appends to picked (count, at most m) the rows, in any order, whose random number
+//   is below their integer weight * chance. Row i has number start + i of the stream `key`
+//   (gpuclust/algorithms/random.py), any start.
 // largest: values, weights (n), >= 0 -> bits (1), raised to max(values * weights) as the bits of a float64.
 // Launch: persistent grids of 256 threads. Parallel over rows.
 //
-// Traffic: 8 bytes a row, 16 with weights (closer: 20, and 12 where it changes), each read once: the floor. Fast because loads are
-// coalesced, 4 in flight a thread, and nothing is shared between rows but one atomic a warp. Test: tests/kernels/test_seeding.py.
+// Traffic: 8 bytes a row, 16 with weights (closer: 20, and 12 where it changes), each read once: the floor. Fast
+// because loads are coalesced, 4 in flight a thread, and nothing is shared between rows but one atomic a warp.
+// Test: tests/kernels/test_seeding.py.
 #include "warp.cuh"
 
 typedef unsigned long long u64;
@@ -25,7 +29,9 @@ __device__ __forceinline__ long long quanta(double weighed_value, double factor)
   return static_cast<long long>(floor(__dmul_rn(weighed_value, factor)));
 }
 
-__device__ __forceinline__ long long thread_number() { return static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x; }
+__device__ __forceinline__ long long thread_number() {
+  return static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
+}
 __device__ __forceinline__ long long n_threads() { return static_cast<long long>(gridDim.x) * THREADS; }
 
 extern "C" __global__ void __launch_bounds__(THREADS) block_totals(
@@ -45,8 +51,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) block_totals(
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) closer(
-    const double* __restrict__ distances, const int* __restrict__ labels, int m, int offset, double* __restrict__ nearest,
-    int* __restrict__ owner, const int* __restrict__ halt) {
+    const double* __restrict__ distances, const int* __restrict__ labels, int m, int offset,
+    double* __restrict__ nearest, int* __restrict__ owner, const int* __restrict__ halt) {
   if (halt != nullptr && *halt) return;
 #pragma unroll 4
   for (long long i = thread_number(); i < m; i += n_threads()) {
@@ -66,8 +72,8 @@ __device__ __forceinline__ u64 mixed(u64 z) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) oversample(
-    const double* __restrict__ nearest, const double* __restrict__ weights, int m, double factor, double chance, u64 key,
-    long long start, int* __restrict__ picked, int* count, const int* __restrict__ halt) {
+    const double* __restrict__ nearest, const double* __restrict__ weights, int m, double factor, double chance,
+    u64 key, long long start, int* __restrict__ picked, int* count, const int* __restrict__ halt) {
   if (halt != nullptr && *halt) return;
   constexpr u64 GOLDEN = 0x9E3779B97F4A7C15ull;
   u64 state = key + (static_cast<u64>(start + thread_number()) + 1) * GOLDEN;

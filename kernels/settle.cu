@@ -46,7 +46,7 @@ struct Settling {
     const int screened = min(tile.n_panels * PANEL, k), row = tile.owned_row();
     const float norm = row < 0 ? 0.0f : norms[row], slack = row < 0 ? 0.0f : slacks[row];
     // Padding leads only where every centre's score is below -1e30.
-    const bool sane = leader.slot >= 0 && leader.slot < k;
+    const bool sane = leader.slot < static_cast<unsigned>(k);
     const int label = sane ? order[leader.slot] : -1;
     bool open = false, again = false;
     float limit = -INFINITE;

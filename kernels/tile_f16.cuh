@@ -16,9 +16,10 @@ constexpr int THREADS = 32 * WARPS, TILE_ROWS = 32 * WARPS;
 constexpr int FRAGMENT_ROWS = 4, FRAGMENT_COLUMNS = PANEL / 4, ROW_LANES = 4;
 static_assert(PANEL % 16 == 0 && PANEL <= 128, "ldmatrix takes 16 centres, and a word marks the columns of a fragment");
 
-// Row in the tile, and column in the panel, of a lane's scores[i][j], for any lane of the calling warp.
+// Row in the tile, and column in the panel, of a lane's scores[i][j], for any lane of the calling warp; with j going on
+// into the next panels, the column among all.
 __device__ __forceinline__ int tile_row(int lane, int i) { return threadIdx.x / 32 * 32 + 8 * i + lane / 4; }
-__device__ __forceinline__ int tile_column(int lane, int j) { return j / 2 * 8 + lane % 4 * 2 + j % 2; }
+__device__ __forceinline__ unsigned tile_column(unsigned lane, unsigned j) { return j / 2 * 8 + lane % 4 * 2 + j % 2; }
 
 typedef float Scores[FRAGMENT_ROWS][FRAGMENT_COLUMNS];
 

@@ -11,10 +11,11 @@ constexpr int THREADS = 256, TILE_ROWS = 128;
 constexpr int FRAGMENT_ROWS = 4, FRAGMENT_COLUMNS = PANEL / 8, ROW_LANES = 8;
 static_assert(PANEL % 16 == 0 && PANEL <= 128, "registers");
 
-// Row in the tile, and column in the panel, of a lane's scores[i][j], for any lane of the calling warp. The rows of a
-// thread are equal modulo 8, and so are the columns: one swizzle serves them all.
+// Row in the tile, and column in the panel, of a lane's scores[i][j], for any lane of the calling warp; with j going on
+// into the next panels, the column among all. The
+// rows of a thread are equal modulo 8, and so are the columns: one swizzle serves them all.
 __device__ __forceinline__ int tile_row(int lane, int i) { return 32 * i + threadIdx.x / 32 * 4 + lane / 8; }
-__device__ __forceinline__ int tile_column(int lane, int j) { return 8 * j + lane % 8; }
+__device__ __forceinline__ unsigned tile_column(unsigned lane, unsigned j) { return 8 * j + lane % 8; }
 
 typedef float Scores[FRAGMENT_ROWS][FRAGMENT_COLUMNS];
 

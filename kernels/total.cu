@@ -1,14 +1,16 @@
 // Correctly rounded sums of float64 values, or of products of two, in any order and any number of parts.
 //
-// add_exact: values (n) and weights (n, or null for ones), finite and >= 0, into bins (136) int64, zero at first. Bin q counts
-//   multiples of 2**(32 q - 2148), the square of the least float64: every product of two float64 lies in them without rounding.
-//   n < 2**31. Grid: persistent, one warp a block; 34 KiB of static shared memory. Parallel over values.
+// add_exact: values (n) and weights (n, or null for ones), finite and >= 0, into bins (136) int64, zero at first. Bin q
+//   counts multiples of 2**(32 q - 2148), the square of the least float64: every product of two float64 lies in them
+//   without rounding. n < 2**31. Grid: persistent, one warp a block; 34 KiB of static shared memory. Parallel over
+//   values.
 // round_exact: bins -> out (1), rounded once, to nearest even; leaves the bins zero. One block of one warp.
 //
-// No carry can be lost: a lane adds less than 2**32 to a bin per value, fewer than 2**31 values make a launch, and what a block
-// hands over is below 2**33 a bin, so that 2**30 blocks, of any number of launches, may add to the same bins.
-// Traffic: 8 bytes a value (16 with weights) and nothing else; the floor is reading them once. Fast because every lane has
-// bins of its own in shared memory: no atomics and no bank conflicts, whatever the values. Test: tests/kernels/test_total.py.
+// No carry can be lost: a lane adds less than 2**32 to a bin per value, fewer than 2**31 values make a launch, and what
+// a block hands over is below 2**33 a bin, so that 2**30 blocks, of any number of launches, may add to the same bins.
+// Traffic: 8 bytes a value (16 with weights) and nothing else; the floor is reading them once. Fast because every lane
+// has bins of its own in shared memory: no atomics and no bank conflicts, whatever the values.
+// Test: tests/kernels/test_total.py.
 typedef unsigned long long u64;
 
 constexpr int DIGITS = 136, AHEAD = 8, LOWEST = -2148;
@@ -78,7 +80,8 @@ extern "C" __global__ void __launch_bounds__(32) add_exact(
   }
 }
 
-// The float64 next to head * 2**exponent, to nearest even, where `more` says that a little is to be added to head (top bit set).
+// The float64 next to head * 2**exponent, to nearest even, where `more` says that a little is to be added to head (top
+// bit set).
 __device__ double rounded(u64 head, bool more, int exponent) {
   // Below 2**-1022 fewer bits than 53 are left; below 2**-1075 all round to zero.
   const int spare = max(11, -1074 - exponent);

@@ -1,19 +1,24 @@
-// Sums of the rows of each cluster in fixed point, kept up by the rows that changed label. Format: gpuclust/engines/canonical.py.
+// Sums of the rows of each cluster in fixed point, kept up by the rows that changed label. Format:
+// gpuclust/engines/canonical.py.
 //
-// A row that changed is an *item* of its new cluster and, as ~row, of its old one. Items are counted, sorted by cluster, and
-// added run by run; integers, so the same bits in any order.
-// count_items: labels, previous (m) int32, m <= 2**30, -1: no cluster -> histogram (k) int32 += items, n_changed (1) += rows.
+// A row that changed is an *item* of its new cluster and, as ~row, of its old one. Items are counted, sorted by
+// cluster, and added run by run; integers, so the same bits in any order.
+// count_items: labels, previous (m) int32, m <= 2**30, -1: no cluster -> histogram (k) int32 += items, n_changed (1) +=
+//   rows.
 // scan: histogram -> starts (k + 1), cursors (k); leaves the histogram zero. One block of 1024.
 // list_items: -> items (at most 2 m) int32 at the cursors, in any order within a cluster; previous = labels.
-// add_items: x (m, d) ROW, weights (m) float64 or null, items, starts -> high, low (k, d), weight_high, weight_low (k) int64.
-// Launch: count_items, list_items: persistent grid of 256 threads; with `local`, 4 k bytes of dynamic shared memory for counters.
-//   add_items: grid (persistent blocks / y, y) with y = ceil(d / 128), 256 threads. All parallel over rows or items.
+// add_items: x (m, d) ROW, weights (m) float64 or null, items, starts -> high, low (k, d), weight_high, weight_low (k)
+//   int64.
+// Launch: count_items, list_items: persistent grid of 256 threads; with `local`, 4 k bytes of dynamic shared memory for
+//   counters. add_items: grid (persistent blocks / y, y) with y = ceil(d / 128), 256 threads. All parallel over rows or
+//   items.
 //
-// Traffic: 8 bytes a row in each of count and list (16 in list when local: it counts its own rows first), and per item 8 d or
-// 4 d bytes of the row, 8 of item and weight. The floor is reading the changed rows once: count and list are 1 to 5 % of it for
-// d >= 128. Fast because there are no atomics per row: a block counts in shared memory and reserves places by cluster; a group
-// of lanes sums a run of items in registers, 4 columns a lane and 4 rows in flight, and adds to global memory when the
-// cluster changes. Rounding to integers is an addition, not a conversion (a quarter of the rate). Test: tests/kernels/test_update.py.
+// Traffic: 8 bytes a row in each of count and list (16 in list when local: it counts its own rows first), and per item
+// 4 d or 8 d bytes of the row, 8 of item, 8 of weight. The floor is reading the changed rows once: all else is below 8
+// % of it for d >= 128. Fast because there are no atomics per row: a block counts in shared memory and reserves places
+// by cluster; a group of lanes sums a run of items in registers, 4 columns a lane and 4 rows in flight, and adds to
+// global memory when the cluster changes. Rounding to integers is an addition, not a conversion (a quarter of the
+// rate). Test: tests/kernels/test_update.py.
 #include "bins.cuh"
 #include "ptx.cuh"
 #include "quad.cuh"
@@ -68,7 +73,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) count_items(
 }
 
 extern "C" __global__ void __launch_bounds__(1024) scan(
-    int* __restrict__ histogram, int k, int* __restrict__ starts, int* __restrict__ cursors, const int* __restrict__ halt) {
+    int* __restrict__ histogram, int k, int* __restrict__ starts, int* __restrict__ cursors,
+    const int* __restrict__ halt) {
   if (halt != nullptr && *halt) return;
   int before = 0;
   for (int base = 0; base < k; base += blockDim.x) {
@@ -106,7 +112,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) list_items(
   });
 }
 
-// Adding 1.5 * 2**52 rounds |t| <= 2**51 to the nearest integer, ties to even, and leaves it in the low bits of the sum.
+// Adding 1.5 * 2**52 rounds |t| <= 2**51 to the nearest integer, ties to even, and leaves it in the low bits of the
+// sum.
 constexpr double ROUNDER = 6755399441055744.0;
 constexpr u64 ROUNDER_BITS = 0x4338000000000000ull;
 
@@ -246,8 +253,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) add_items(
   if (halt != nullptr && *halt) return;
   // Scaled values are below low_scale / 2. Only a few hundred rows or fewer have values that ROUNDER cannot round.
   if (low_scale > 4503599627370496.0) {
-    add_run<true>(x, weights, d, items, starts, k, high_scale, low_scale, weight_scale, high, low, weight_high, weight_low);
+    add_run<true>(x, weights, d, items, starts, k, high_scale, low_scale, weight_scale, high, low, weight_high,
+                  weight_low);
   } else {
-    add_run<false>(x, weights, d, items, starts, k, high_scale, low_scale, weight_scale, high, low, weight_high, weight_low);
+    add_run<false>(x, weights, d, items, starts, k, high_scale, low_scale, weight_scale, high, low, weight_high,
+                   weight_low);
   }
 }

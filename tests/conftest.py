@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 from gpuclust.engines import get_engine
+from gpuclust.engines.cuda.discovery import discover
 from gpuclust.engines.cuda.engine import CudaEngine
 from gpuclust.errors import DeviceError
-from tests.emulation import EmulatedCuPy
+from tests.emulation import EmulatedCuPy, gpu
 
 ENGINES = [
     pytest.param("cpu", id="cpu"),
     pytest.param("emulated", id="emulated", marks=[pytest.mark.emulated, pytest.mark.slow]),
     pytest.param("cuda", id="cuda", marks=pytest.mark.gpu),
 ]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--kernels",
+        choices=["emulator", "gpu", "stand-in"],
+        default="emulator",
+        help="what runs the kernels of tests/kernels (stand-in: the emulator, the way they take to a GPU)",
+    )
+
+
+def pytest_configure(config):
+    where = config.getoption("kernels")
+    if where == "emulator":
+        return
+    if where == "gpu" and discover().cause:
+        raise pytest.UsageError(f"--kernels=gpu: {discover().cause}")
+    gpu.take_over(importlib.import_module("cupy") if where == "gpu" else EmulatedCuPy(asynchronous=True))
 
 
 @pytest.fixture(params=ENGINES)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import pytest
 
@@ -14,11 +11,9 @@ from gpuclust.engines.cuda.source import kernel_source
 from tests.compilation import budgets, page
 from tests.compilation.budgets import excesses
 from tests.compilation.compiler import compile_with_nvcc, nvcc
-from tests.compilation.cubin import Kernel
 from tests.compilation.expectations import unmet
-from tests.compilation.measure import measure
 from tests.compilation.rules import faults
-from tests.compilation.variants import Job, all_jobs, jobs
+from tests.compilation.variants import all_jobs, jobs
 
 # The two that differ most: the oldest, without asynchronous copies, and the one whose figures the page shows.
 ALWAYS = ("sm_75", page.ARCHITECTURE)
@@ -26,18 +21,6 @@ ALWAYS = ("sm_75", page.ARCHITECTURE)
 ALL = all_jobs()
 BUDGETS = budgets.load()
 JOBS = [pytest.param(job, id=str(job), marks=[] if job.architecture in ALWAYS else pytest.mark.slow) for job in ALL]
-
-
-@pytest.fixture(scope="module")
-def kernels_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Job], dict[str, Kernel]]]:
-    """The kernels of a compilation. Those that this run's tests will ask for are all begun at once."""
-    with ThreadPoolExecutor() as pool:
-        begin = cache(lambda job: pool.submit(measure, job))
-        for item in request.session.items:
-            if item.path == request.path and item.originalname == "test_machine_code":
-                begin(item.callspec.params["job"])
-        yield lambda job: begin(job).result()
-        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -9,7 +9,7 @@ sanitizers.
 import ctypes
 import functools
 import os
-import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,21 +20,22 @@ import pytest
 from gpuclust.engines.cuda.source import kernel_source
 from gpuclust.engines.cuda.variants import Variant
 
-from .arguments import contiguous
 from .module import kernel_file
 
-__all__ = ["GpuModule", "replacements"]
+__all__ = ["GpuModule", "take_over"]
 
 _PLAIN_SHARED_MEMORY = 48 * 1024
-_TOO_OLD = re.compile(r".*(?:requires \.target|not supported on \.target|is not defined for).*", re.IGNORECASE)
+_TENSOR_CORES = 8  # compute capability, the major number, of those that screens of float16 run on
 
 
-def replacements(xp: Any) -> dict[str, Any]:
-    """What stands in this package, by name, for tests whose kernels run by ``xp``: CuPy or its stand-in."""
-    return {"Module": functools.partial(GpuModule, xp), "sanitized": _not_on_a_gpu}
+def take_over(xp: Any) -> None:
+    """Have tests that are imported from now on run their kernels by ``xp``: CuPy or its stand-in."""
+    package: Any = sys.modules[__package__]
+    package.Module = functools.partial(GpuModule, xp)
+    package.sanitized = package.sanitize.sanitized = _sanitized
 
 
-def _not_on_a_gpu(sanitizer: str, *_: Any, **__: Any) -> NoReturn:
+def _sanitized(sanitizer: str, *_: Any, **__: Any) -> NoReturn:
     pytest.skip(f"{sanitizer} watches the emulator")
 
 
@@ -51,22 +52,17 @@ class GpuModule:
         **_: int,
     ) -> None:
         if sanitizer:
-            _not_on_a_gpu(sanitizer)
+            _sanitized(sanitizer)
+        macros = {name: str(value) for name, value in (defines or {}).items()}
         if order != "fifo":
             pytest.skip(f"order={order!r}: a GPU runs threads in an order of its own")
-        file = kernel_file(Path(path))
-        macros = tuple((name, str(value)) for name, value in (defines or {}).items())
-        self.xp, self._module = xp, _compiled(xp, file, macros)
+        if _properties(xp)["major"] < _TENSOR_CORES and macros.get("SCREEN_HALF") == "1":
+            pytest.skip("screens of float16 need compute capability 8.0")
+        self.xp, self._module = xp, _compiled(xp, kernel_file(Path(path)), tuple(macros.items()))
 
     def get_function(self, name: str) -> "GpuFunction":
-        """The kernel of that name; a GPU that lacks its instructions skips the test."""
-        try:
-            return GpuFunction(self.xp, self._module.get_function(name), name)
-        except self.xp.cuda.compiler.CompileException as error:
-            too_old = _TOO_OLD.search(str(error))
-            if too_old is None:
-                raise
-            pytest.skip(f"{name}: {too_old[0].strip()}")
+        """The kernel of that name."""
+        return GpuFunction(self.xp, self._module.get_function(name), name)
 
 
 @functools.cache
@@ -91,27 +87,29 @@ class GpuFunction:
             copied.back()
 
     def _argument(self, number: int, argument: Any, memory: "dict[int, _Memory]") -> Any:
-        place = f"{self.name}: argument {number}"
         if argument is None:
             return np.uintp(0)
         if isinstance(argument, np.generic):
             return argument
         if not isinstance(argument, np.ndarray):
-            raise TypeError(f"{place}: an array, a NumPy scalar or None, not {type(argument).__name__}")
-        owner, address = _owner(contiguous(place, argument)), argument.ctypes.data
-        copied = memory.setdefault(owner.ctypes.data, _Memory(self.xp, owner))
-        return np.uintp(copied.device.data.ptr + address - owner.ctypes.data)
+            raise TypeError(
+                f"{self.name}: argument {number}: an array, a NumPy scalar or None, not {type(argument).__name__}"
+            )
+        owner = _owner(argument)
+        first = owner.ctypes.data
+        if first not in memory:
+            memory[first] = _Memory(self.xp, owner)
+        return np.uintp(memory[first].device.data.ptr + argument.ctypes.data - first)
 
     def _ask_for(self, shared_memory: int) -> None:
-        runtime = self.xp.cuda.runtime
-        most = runtime.getDeviceProperties(runtime.getDevice())["sharedMemPerBlockOptin"]
+        most = _properties(self.xp)["sharedMemPerBlockOptin"]
         if shared_memory > most:
             pytest.skip(f"{self.name}: {shared_memory} bytes of shared memory, of which this GPU has {most}")
         self._kernel.max_dynamic_shared_size_bytes = shared_memory
 
 
 class _Memory:
-    """The memory of an array and all its views, as bytes on the device: arguments share it and are aligned as they were."""
+    """The memory of an array and all its views, as bytes on the device: what overlaps or is not aligned is so there."""
 
     def __init__(self, xp: Any, owner: np.ndarray) -> None:
         self._host = np.frombuffer((ctypes.c_uint8 * owner.nbytes).from_address(owner.ctypes.data), np.uint8)
@@ -128,3 +126,7 @@ def _owner(array: np.ndarray) -> np.ndarray:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+def _properties(xp: Any) -> dict[str, Any]:
+    return xp.cuda.runtime.getDeviceProperties(xp.cuda.runtime.getDevice())

@@ -16,7 +16,7 @@ from .arguments import Parameter, marshalled
 from .build import EmulationError, build
 from .source import kernel_names, translated
 
-__all__ = ["Function", "Module"]
+__all__ = ["Function", "Module", "kernel_file"]
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 ORDERS = {"fifo": 0, "lifo": 1, "random": 2}
@@ -100,7 +100,7 @@ class Module:
         self.shared_limit = shared_limit
         file = Path(path)
         if code is None:
-            file = _kernel_file(file)
+            file = kernel_file(file)
             code = kernel_source(file.stem, file.parent)
         self.name = file.stem
         code = f'#line 1 "{self.name}.cu"\n{code}'  # a place for messages, where the text has none of its own
@@ -174,7 +174,8 @@ def _three(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
     return (*map(int, sizes), 1, 1)[:3]
 
 
-def _kernel_file(path: Path) -> Path:
+def kernel_file(path: Path) -> Path:
+    """The file of that path or name."""
     places = [path, KERNELS / path, KERNELS / f"{path}.cu"]
     for place in places:
         if place.is_file():

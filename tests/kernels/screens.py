@@ -1,4 +1,4 @@
-"""Rows and centres as a screen reads them, prepared in NumPy, and launches of the kernels of kernels/tile.cuh on them."""
+"""Rows and centres as a screen reads them, prepared in NumPy, and the true distances between them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tests import reference
-from tests.emulation import Module
 
 DTYPES = {"half": np.dtype(np.float16), "single": np.dtype(np.float32)}
-DEFAULTS = {"settle": (128, 1), "decide": (64, 1), "gains": (16, 0)}
 UNIT_ROUNDOFF, RHO = {"half": 2.0**-23, "single": 2.0**-24}, {"half": 2.0**-12, "single": 2.0**-25}
 # A score: kernels give it to no centre, and no centre's is lower.
 PADDING = -1e30
@@ -84,6 +82,15 @@ def _raw(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values).view(np.uint8)
 
 
+def clusters(
+    m: int, k: int, d: int, *, seed: int = 0, dtype: np.dtype | type = np.float32, spread: float = 0.3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (m, d) around centres (k, d)."""
+    rng = np.random.default_rng(seed)
+    c = rng.normal(size=(k, d))
+    return (c[rng.integers(0, k, m)] + spread * rng.normal(size=(m, d))).astype(dtype), c
+
+
 class Problem:
     """Rows and centres, the true distances between them, and both as a screen reads them."""
 
@@ -113,48 +120,3 @@ class Problem:
     def exact(self) -> tuple[Any, ...]:
         """Arguments x, centers, d, scale."""
         return self.x, self.centers, np.int32(self.x.shape[1]), np.float64(self.scale)
-
-
-class State:
-    """Labels and bounds of rows; untouched ones are told by what they were made with."""
-
-    def __init__(self, m: int) -> None:
-        self.labels, self.upper, self.lower = (
-            np.full(m, -1, np.int32),
-            np.full(m, -1, np.float32),
-            np.full(m, -1, np.float32),
-        )
-
-    def __iter__(self) -> Any:
-        return iter((self.labels, self.upper, self.lower))
-
-
-class Tiles:
-    """A file of tile kernels, compiled for one screen and dtype of rows; ``macros`` of kernels/tile.cuh."""
-
-    def __init__(self, file: str, screen: str, row: np.dtype | type = np.float32, *, blocks: int = 2,
-                 macros: dict[str, int] | None = None, **options: Any) -> None:  # fmt: skip
-        panel, resident = DEFAULTS[file]
-        numbers = {"PANEL": panel, "SLICE_BYTES": 128, "STAGES": 3, "RESIDENT": resident, "WARPS": 4, **(macros or {})}
-        types = {"ROW": "float" if np.dtype(row) == np.float32 else "double"}
-        types |= (
-            {"SCREEN": "__half", "SCREEN_HALF": "1"} if screen == "half" else {"SCREEN": "float", "SCREEN_HALF": "0"}
-        )
-        self.macros, self.blocks, self.screen = numbers, blocks, screen
-        self._module = Module(file, {**types, **numbers}, **options)
-
-    @property
-    def rows(self) -> int:
-        return 32 * self.macros["WARPS"] if self.screen == "half" else 128
-
-    def shared_memory(self, width: int) -> int:
-        panel, slice_bytes, stages, resident, _ = self.macros.values()
-        slices = -(-width * DTYPES[self.screen].itemsize // slice_bytes)
-        tile = (slices if resident else stages) * self.rows * slice_bytes
-        return tile + stages * panel * (slice_bytes + 4) + self.rows * 4
-
-    def launch(self, name: str, rows: Rows, *args: Any) -> None:
-        """Kernel ``name``, whose first arguments are ``rows``."""
-        threads = self.rows if self.screen == "half" else 256
-        launched = self._module.get_function(name)
-        launched((self.blocks,), (threads,), (*rows, *args), shared_mem=self.shared_memory(int(rows.width)))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import reference
-from tests.kernels.screens import Centers, Problem, Rows, State, Tiles, rounded
-from tests.kernels.test_settle import clusters, settle
+from tests.emulation.sanitize import sanitized
+from tests.kernels.screens import Centers, Problem, Rows, clusters, rounded
+from tests.kernels.tiles import State, launch, settle
 
 SCREENS = ["half", "single"]
 SHAPES = [(1, 1, 1), (130, 2, 3), (100, 5, 16), (70, 129, 17), (60, 300, 64), (140, 40, 130), (40, 129, 520)]
@@ -20,13 +20,12 @@ def decide(
     halt: np.ndarray | None = None, **options: Any,
 ) -> tuple[State, list[int]]:  # fmt: skip
     """The state after decide, and its work."""
-    if problem.rows.width * (2 if problem.screen == "half" else 4) > 1024:
-        options = {"macros": {"RESIDENT": 0}, **options}
     state, work = State(len(problem.x)) if state is None else state, np.zeros(3, np.uint64)
     values, constants, _, order = problem.slots
-    Tiles("decide", problem.screen, problem.x.dtype, **options).launch(
-        "decide", problem.rows, rows.astype(np.int32), limits.astype(np.float32), np.array([len(rows)], np.int32), values,
-        constants, order, np.int32(len(problem.centers)), *problem.exact, np.float32(1 / problem.unit), *state, work, halt,
+    launch(
+        "decide", "decide", problem, problem.rows, rows.astype(np.int32), limits.astype(np.float32),
+        np.array([len(rows)], np.int32), values, constants, order, np.int32(len(problem.centers)), *problem.exact,
+        np.float32(1 / problem.unit), *state, work, halt, **options,
     )  # fmt: skip
     return state, work.tolist()
 
@@ -156,9 +155,9 @@ class Sketched:
         count = np.array([m if kept is None else len(kept)], np.int32)
         values, constants, _, order = self.slots
         drifts = np.zeros(k + 1) if drifts is None else drifts
-        Tiles("decide", problem.screen, problem.x.dtype, **options).launch(
-            "decide_sketch", self.rows, kept, needs, count, values, constants, order, drifts, np.int32(k), *problem.exact,
-            np.float32(problem.unit), np.array([margin]), *self.state, work, None,
+        launch(
+            "decide", "decide_sketch", problem, self.rows, kept, needs, count, values, constants, order, drifts,
+            np.int32(k), *problem.exact, np.float32(problem.unit), np.array([margin]), *self.state, work, None, **options,
         )  # fmt: skip
         return work.tolist()
 
@@ -236,7 +235,8 @@ def test_sketch_ties_go_to_the_lowest_index(screen):
         assert (case.state.lower <= problem.others).all()
 
 
-def test_reference_of_these_tests_agrees_with_the_oracle():
-    x, c = clusters(30, 7, 5)
-    problem = Problem(x, c, "half")
-    np.testing.assert_array_equal(problem.labels, reference.assign(x, problem.centers, problem.scale))
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("sanitizer", ["asan", "ubsan", "tsan"])
+def test_sanitized(sanitizer, screen):
+    sanitized(sanitizer, test_in_any_order_of_threads, screen=screen, scheduling={"order": "random"})
+    sanitized(sanitizer, test_sketch, screen=screen, shape=(130, 70, 16))

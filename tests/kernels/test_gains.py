@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kernels.screens import Problem, Tiles
-from tests.kernels.test_settle import clusters
+from tests.emulation.sanitize import sanitized
+from tests.kernels.screens import Problem, clusters
+from tests.kernels.tiles import launch
 
 SCREENS = ["half", "single"]
 SHAPES = [(1, 1, 1), (200, 2, 3), (300, 5, 17), (500, 16, 64), (130, 7, 130), (129, 16, 520)]
@@ -22,9 +23,10 @@ def gains(
     total = np.full(n_candidates, 1000, np.int64)
     values, constants, _, _ = problem.slots
     x, candidates, _, scale = problem.exact
-    Tiles("gains", problem.screen, problem.x.dtype, **options).launch(
-        "gains", problem.rows, np.int32(m), values[:16], constants[:16], np.int32(n_candidates), x, np.int32(d), candidates,
-        scale, np.float32(problem.unit), nearest, weights, np.float64(factor), None if adopt else total, np.int32(adopt), halt,
+    launch(
+        "gains", "gains", problem, problem.rows, np.int32(m), values[:16], constants[:16], np.int32(n_candidates), x,
+        np.int32(d), candidates, scale, np.float32(problem.unit), nearest, weights, np.float64(factor),
+        None if adopt else total, np.int32(adopt), halt, **options,
     )  # fmt: skip
     return total - 1000
 
@@ -61,12 +63,21 @@ def test_gains(weighted, screen, shape):
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_gains_of_float64_rows_by_many_blocks_in_any_order(screen):
+@pytest.mark.parametrize(
+    "options", [{"blocks": 4, "resident": 4, "order": "random"}, {"order": "lifo"}, {"macros": {"STAGES": 2}}], ids=str
+)
+def test_gains_of_float64_rows_by_many_blocks_in_any_order(screen, options):
     problem, nearest = case(screen, (700, 6, 20), np.float64)
-    for options in ({"blocks": 4, "resident": 4, "order": "random"}, {"order": "lifo"}, {"macros": {"STAGES": 2}}):
-        np.testing.assert_array_equal(
-            gains(problem, nearest, None, 2.0**45, **options), expected(problem, nearest, None, 2.0**45)
-        )
+    found = gains(problem, nearest, None, 2.0**45, **options)
+    np.testing.assert_array_equal(found, expected(problem, nearest, None, 2.0**45))
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_candidate_whose_error_is_not_bounded_is_compared_with_every_row(screen):
+    problem, nearest = case(screen, (130, 4, 9))
+    problem.slots.constants[2] = np.inf
+    found = gains(problem, nearest, None, 2.0**45)
+    np.testing.assert_array_equal(found, expected(problem, nearest, None, 2.0**45))
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -93,3 +104,10 @@ def test_adopt(screen, dtype):
 def test_a_halted_run_does_nothing(screen):
     problem, nearest = case(screen, (50, 3, 3))
     assert not gains(problem, nearest, None, 2.0**40, halt=np.ones(1, np.int32)).any()
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("sanitizer", ["asan", "ubsan", "tsan"])
+def test_sanitized(sanitizer, screen):
+    options = {"blocks": 3, "order": "random"}
+    sanitized(sanitizer, test_gains_of_float64_rows_by_many_blocks_in_any_order, screen=screen, options=options)

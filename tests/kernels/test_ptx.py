@@ -1,4 +1,4 @@
-"""The pieces of kernels/ptx.cuh as the emulator runs them: lanes hold what the PTX ISA says, products are those of NumPy."""
+"""The pieces of kernels/ptx.cuh: lanes hold what the PTX ISA says, products are those of NumPy."""
 
 from __future__ import annotations
 
@@ -34,14 +34,33 @@ def test_mma(order):
     np.testing.assert_array_equal(d, a.astype(float) @ b.T.astype(float) + c)
 
 
-def test_mma_truncates_its_sums():
-    rng = np.random.default_rng(1)
+def _large_and_many_small(rng):
+    a, b = np.full((2, 16, 16), 2.0**-6 * 0.999, np.float16)
+    a[:, 0] = 1.0
+    b[:, 0] = rng.uniform(0.9, 1, 16)
+    return a, b, np.zeros((16, 16), np.float32)
+
+
+def _cancelling(rng):
+    a, b = rng.uniform(0.9, 1, (2, 16, 16)).astype(np.float16)
+    a[:, ::2] *= -1
+    return a, b, rng.normal(size=(16, 16)).astype(np.float32)
+
+
+def _beside_a_large_sum(rng):
     a, b = rng.normal(size=(2, 16, 16)).astype(np.float16)
-    c, d = rng.normal(size=(16, 16)).astype(np.float32), np.zeros((16, 16), np.float32)
+    return a, b, rng.uniform(1000, 2000, (16, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [_large_and_many_small, _cancelling, _beside_a_large_sum])
+def test_mma_s_sums_are_as_exact_as_the_bound_of_the_screen_has_it(kind):
+    """Each of 16 products and the running sum, and the result, lose less than one unit in the 24th bit of the largest."""
+    a, b, c = kind(np.random.default_rng(1))
+    d = np.zeros((16, 16), np.float32)
     _run("product", a.view(np.uint8), b.view(np.uint8), c, d)
-    exact = a.astype(float) @ b.T.astype(float) + c
-    assert (np.abs(d) <= np.abs(exact)).all()
-    assert (np.abs(exact - d) < np.spacing(np.abs(d))).all()
+    wide_a, wide_b = a.astype(float), b.astype(float)
+    largest = np.abs(wide_a) @ np.abs(wide_b).T + np.abs(c)
+    assert (np.abs(wide_a @ wide_b.T + c - d) < 18 * 2.0**-23 * largest).all()
 
 
 def test_conversions_keep_denormals():

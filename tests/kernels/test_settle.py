@@ -1,62 +1,18 @@
-"""Rows that the screen settles have the true label and true, tight bounds; all others are listed with a limit that excludes no winner."""
+"""Rows that the screen settles have the true label and true, tight bounds; the others are listed with their limits."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests import reference
-from tests.kernels.screens import Problem, State, Tiles
+from tests.emulation.sanitize import sanitized
+from tests.kernels.screens import Problem, clusters
+from tests.kernels.tiles import Outcome, State, settle
 
 SCREENS = ["half", "single"]
 # Widths of a part of a slice, of one, of several, of one too long to stay in shared memory.
 SHAPES = [(1, 1, 1), (130, 2, 3), (100, 5, 16), (70, 129, 17), (60, 300, 64), (140, 40, 130), (40, 129, 520)]
-
-
-class Outcome:
-    """What settle left: the state, the open rows with their limits, the rows to screen again, the work."""
-
-    def __init__(self, m: int) -> None:
-        self.state, self.work = State(m), np.zeros(3, np.uint64)
-        self._rows, self._limits, self._again = (
-            np.full(m, -7, np.int32),
-            np.full(m, 7, np.float32),
-            np.full(m, -7, np.int32),
-        )
-        self._n_open, self._n_again = np.zeros(1, np.int32), np.zeros(1, np.int32)
-
-    @property
-    def lists(self) -> tuple[np.ndarray, ...]:
-        return self._rows, self._limits, self._n_open, self._again, self._n_again, self.work
-
-    @property
-    def open(self) -> dict[int, float]:
-        rows = self._rows[: self._n_open[0]].tolist()
-        assert len(set(rows)) == len(rows)
-        return dict(zip(rows, self._limits.tolist(), strict=False))
-
-    @property
-    def again(self) -> list[int]:
-        return sorted(self._again[: self._n_again[0]].tolist())
-
-
-def settle(
-    problem: Problem, *, kept: np.ndarray | None = None, needs: np.ndarray | None = None, drifts: np.ndarray | None = None,
-    certify: bool = True, state: State | None = None, halt: np.ndarray | None = None, **options: Any,
-) -> Outcome:  # fmt: skip
-    m, k, d = problem.shape
-    if problem.rows.width * (2 if problem.screen == "half" else 4) > 1024:
-        options = {"macros": {"RESIDENT": 0, **options.pop("macros", {})}, **options}
-    outcome = Outcome(m)
-    outcome.state = outcome.state if state is None else state
-    count = np.array([m if kept is None else len(kept)], np.int32)
-    Tiles("settle", problem.screen, **options).launch(
-        "settle", problem.rows, kept, needs, count, *problem.slots, drifts, np.int32(k), np.float32(1 / problem.unit),
-        np.int32(certify), *outcome.state, *outcome.lists, halt,
-    )  # fmt: skip
-    return outcome
 
 
 def check(problem: Problem, outcome: Outcome, among: np.ndarray | None = None) -> np.ndarray:
@@ -76,12 +32,6 @@ def check(problem: Problem, outcome: Outcome, among: np.ndarray | None = None) -
     assert (upper[untouched] == -1).all()
     assert (lower[untouched] == -1).all()
     return settled
-
-
-def clusters(m, k, d, *, seed=0, dtype=np.float32, spread=0.3):
-    rng = np.random.default_rng(seed)
-    c = rng.normal(size=(k, d))
-    return (c[rng.integers(0, k, m)] + spread * rng.normal(size=(m, d))).astype(dtype), c
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -224,7 +174,7 @@ def test_without_a_certificate_every_row_takes_the_best_score(screen):
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_leading_panels(screen):
-    """After a movement rows are screened against the panels of the centres that moved most, in order of falling need."""
+    """After a movement rows are screened against the panels of the centres that moved most, by falling need."""
     m, k, d = 300, 300, 24
     rng = np.random.default_rng(5)
     x, c = clusters(m, k, d, spread=0.4)
@@ -285,3 +235,9 @@ def test_no_rows():
     problem = Problem(*clusters(5, 3, 3), "half")
     outcome = settle(problem, kept=np.empty(0, np.int32))
     assert (outcome.state.labels == -1).all()
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("sanitizer", ["asan", "ubsan", "tsan"])
+def test_sanitized(sanitizer, screen):
+    sanitized(sanitizer, test_in_any_order_of_threads, screen=screen, options={"order": "random", "blocks": 3})

@@ -38,7 +38,7 @@ def move_rows(
         piece = slice(first, first + PIECE)
         labels, previous = state.labels[piece], state.previous[piece]
         n = np.int32(len(labels))
-        update, add = Variant("update", rows.macros), rows.macros
+        update = Variant("update", rows.macros)
         blocks = kernels.blocks(-(-len(labels) // 1024), 4)
         kernels.launch(
             update, "count_items", blocks, 256,
@@ -50,8 +50,9 @@ def move_rows(
             labels, previous, n, np.int32(k), np.int32(local), cursors, items, halt, shared_memory=counters,
         )  # fmt: skip
         columns = -(-d // 128)
+        runs = max(1, kernels.blocks(-(-2 * len(labels) // 128), 2) // columns)
         kernels.launch(
-            Variant("update", add), "add_items", (kernels.blocks(-(-2 * len(labels) // 128), 4), columns), 256,
+            update, "add_items", (runs, columns), 256,
             rows.values[piece], None if weights is None else weights[piece], np.int32(d), items, starts, np.int32(k),
             high_scale, np.float64(frame.low), np.float64(frame.weight_high),
             sums.high, sums.low, sums.weight_high, sums.weight_low, halt,

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gpuclust import KMeans
-from gpuclust.engines import get_engine, select
+from gpuclust.engines import get_engine
 from gpuclust.engines.cuda.discovery import discover
 from gpuclust.errors import DeviceError
-from tests.emulation import EmulatedCuPy
 
 pytestmark = pytest.mark.emulated
 
 
-def forget() -> None:
-    discover.cache_clear()
-    select._cuda.cache_clear()
-
-
 @pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """`import cupy` finds a machine with two emulated GPUs."""
-    emulated: Any = EmulatedCuPy(n_devices=2, capability=(7, 5), n_multiprocessors=1)
-    monkeypatch.setitem(sys.modules, "cupy", emulated)
-    monkeypatch.delenv("GPUCLUST_DEVICE", raising=False)
-    forget()
-    yield emulated
-    forget()
+def cupy(emulated_machine: Callable[..., Any]) -> Any:
+    return emulated_machine(n_devices=2, capability=(7, 5), n_multiprocessors=1)
 
 
 def test_devices_are_found_and_opened(cupy: Any) -> None:
