@@ -32,7 +32,7 @@ class Screening:
     ----------
     precision : Precision
     work : (3,) uint64 on the device
-        Pairs screened, rows left open, canonical distances since the last `report`.
+        Pairs screened, rows left open, canonical distances since the last update of the centres.
     """
 
     def __init__(self, kernels: Kernels, precision: Precision) -> None:

@@ -233,7 +233,7 @@ class SplitCudaEngine(Engine):
                 centers.on(self._first), total, state.parts[0], frame,
                 dtype=dtype, spherical=spherical, tolerance=tolerance, keep_empty=keep_empty,
             ),
-            self._first.device.number,
+            self._first.device.number, state,
         )  # fmt: skip
 
     def movement(self, old: Shared, new: Shared, frame: Frame) -> Movement:
@@ -355,14 +355,17 @@ class SplitCenters:
 class SplitUpdate:
     """The first device's update, for all."""
 
-    def __init__(self, update: Update, number: int) -> None:
-        self._update = update
+    def __init__(self, update: Update, number: int, state: SplitAssignment) -> None:
+        self._update, self._state = update, state
         self.centers = Shared(update.centers, number)
         self.movement = Movement(*(Shared(array, number) for array in update.movement))
 
     def outcome(self) -> Outcome:
-        """What the update found."""
-        return self._update.outcome()
+        """What the update found. What the first device's screens go on in, the others' do too."""
+        found = self._update.outcome()
+        for part in self._state.parts:
+            part.screening.precision = self._state.parts[0].screening.precision  # type: ignore[attr-defined]
+        return found
 
 
 def _here(array: Any | None, engine: CudaEngine) -> Any | None:
