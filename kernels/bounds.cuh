@@ -1,14 +1,14 @@
 // From scores to bounds of distances: gpuclust/engines/canonical.py, in float32 rounded outward.
 //
-// The true score of a row with centre j lies in [U - E - twice[j], U + E], U being the computed score, E the row's slack; the
-// distance is sqrt(norm - 2 score) * inverse_unit in scaled units.
+// The true score of a row with centre j lies in [U - E - twice[j], U + E], U being the computed score, E the row's
+// slack; the distance is sqrt(norm - 2 score) * inverse_unit in scaled units.
 #pragma once
 
 #define INFINITE __int_as_float(0x7f800000)
 
 constexpr float OUTWARD = 1.0f / (1 << 20), TINY = OUTWARD * OUTWARD * OUTWARD * OUTWARD * OUTWARD * OUTWARD;
 constexpr float GROW = 1.0f + OUTWARD, SHRINK = 1.0f - OUTWARD;
-// Covers the few roundings, 2**-24 each, of the sums below and of norm; relative to the sum of the terms' absolute values.
+// Covers the few roundings, 2**-24 each, of the sums below and of norm; relative to the terms' absolute values.
 constexpr float SUM_ROUNDING = 1.0f / (1 << 21);
 
 // Below this score another centre is excluded, once one scored `best` with the bound `twice` of its own.

@@ -13,12 +13,13 @@ struct Exact {
   double scale;
 
   __device__ __forceinline__ double distance(int row, int center) const {
-    return canonical_distance(x + static_cast<long long>(row) * d, centers + static_cast<long long>(center) * d, d, scale);
+    const long long width = d;
+    return canonical_distance(x + row * width, centers + center * width, d, scale);
   }
 };
 
-// limits[i]: of this thread's row i; NaN: every centre is a candidate. evaluate(row in the tile, its owner lane, slot) is called
-// by all lanes, slot < screen.n_centers.
+// limits[i]: of this thread's row i; NaN: every centre is a candidate. evaluate(row in the tile, its owner lane, slot)
+// is called by all lanes, slot < n_centers.
 template <class Evaluate>
 __device__ __forceinline__ void for_candidates(const Scores& scores, const float* limits, const Tile& tile, int panel,
                                                int n_centers, Evaluate evaluate) {

@@ -3,8 +3,8 @@
 #include "ptx.cuh"
 #include "warp.cuh"
 
-// sum_j ((x_j - c_j) * scale)^2 over d elements, computed by a whole warp; every lane receives it. Lane l is accumulator
-// l. The tree adds equal pairs in either order, so that all lanes hold the same bits.
+// sum_j ((x_j - c_j) * scale)^2 over d elements, computed by a whole warp; every lane receives it. Lane l is
+// accumulator l. The tree adds equal pairs in either order, so that all lanes hold the same bits.
 template <class Row, class Center>
 __device__ __forceinline__ double canonical_distance(const Row* x, const Center* c, int d, double scale) {
   double sum = 0.0;

@@ -1,4 +1,5 @@
-// The canonical contest of a row's candidates: the nearest wins, ties go to the lowest index, whatever the order they come in.
+// The canonical contest of a row's candidates: the nearest wins, ties go to the lowest index, in whatever order they
+// come.
 #pragma once
 #include "bounds.cuh"
 

@@ -1,18 +1,21 @@
 // decide, decide_sketch: the canonical decision among the centres whose score reaches a row's limit.
-// The same in Python: gpuclust/engines/cpu/screen.py.
+// In Python: gpuclust/engines/cpu/screen.py.
 //
-// decide: rows open_rows (open_count) with their open_limits, from settle, against all centres -> labels, upper, lower (m).
-// decide_sketch: T and Y are a sketch: its score of a centre is an upper bound of the full score. Rows kept (count) against their
-//   leading `needs` panels (null: all), as in settle. A row's present label competes; centres farther than upper + margin (scaled
-//   units) need no look. A row with no other candidate keeps its label and its upper bound.
-// x (m, d) ROW, centers (k, d) float64 are what distances are computed from. work[0] += pairs screened (sketch), work[1] += rows
-// (decide), work[2] += canonical distances. Launch: persistent blocks of THREADS, shared memory as tile.cuh says; parallel over
-// tiles of rows, and within a warp's 32 (float32: 16) rows over the columns of one distance.
+// decide: rows open_rows (open_count) with their open_limits, from settle, against all centres -> labels, upper, lower
+//   (m).
+// decide_sketch: T and Y are a sketch, whose score of a centre is an upper bound of the full score; rows kept (count)
+//   against their leading `needs` panels (null: all), as in settle. A row's present label competes; centres farther
+//   than upper + margin (1) float64 need no look. A row with no other candidate keeps its label and its upper bound.
+// x (m, d) ROW, centers (k, d) float64 are what distances are computed from; the rest as in settle.cu. work[0] += pairs
+// screened (sketch), work[1] += rows (decide), work[2] += canonical distances.
+// Launch: persistent blocks of THREADS, shared memory as tile.cuh says. Parallel over tiles of rows, and within a
+// warp's 32 (float32: 16) rows over the columns of one distance.
 //
-// Traffic: of the screen as in settle; a distance reads 4 d to 8 d bytes of the row, from L1 but for the first, and 8 d of the
-// centre, from L2. After settle a few per cent of the rows come here, with one or two candidates each. Fast because a panel takes
-// few registers, so that many warps hide the latency of distances; nothing is listed, stored or locked: a warp evaluates its own
-// rows' candidates as it meets them, and the lane that owns a row keeps its contest in registers. Test: tests/kernels/test_decide.py.
+// Traffic: of the screen as in settle; a distance reads 4 d or 8 d bytes of the row, from L1 but for the first, and 8 d
+// of the centre, from L2. After settle a few per cent of the rows come here, with one or two candidates each. Fast
+// because a narrow panel takes few registers, so that many warps hide the latency of distances, and because nothing is
+// listed, stored or locked: a warp evaluates its own rows' candidates as it meets them, and the lane that owns a row
+// keeps its contest in registers. Test: tests/kernels/test_decide.py.
 #ifndef PANEL
 #define PANEL 64
 #endif
@@ -57,7 +60,8 @@ struct Deciding {
     const int row = tile.owned_row();
     if (row >= 0 && contest.begun()) {
       // No number, or -inf: every centre was a candidate.
-      const float reach = limit > -INFINITE ? distance_from_below(norms[row], limit, slacks[row], inverse_unit) : INFINITE;
+      const bool excludes = limit > -INFINITE;
+      const float reach = excludes ? distance_from_below(norms[row], limit, slacks[row], inverse_unit) : INFINITE;
       labels[row] = contest.winner;
       upper[row] = contest.upper();
       lower[row] = contest.lower(reach);
@@ -131,21 +135,24 @@ struct SketchDeciding {
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) decide(
     const SCREEN* T, int width, const float* norms, const float* slacks, const int* open_rows, const float* open_limits,
-    const int* open_count, const SCREEN* Y, const float* constants, const int* order, int k, const ROW* x, const double* centers,
-    int d, double scale, float inverse_unit, int* labels, float* upper, float* lower, unsigned long long* work, const int* halt) {
+    const int* open_count, const SCREEN* Y, const float* constants, const int* order, int k, const ROW* x,
+    const double* centers, int d, double scale, float inverse_unit, int* labels, float* upper, float* lower,
+    unsigned long long* work, const int* halt) {
   if (halt != nullptr && *halt) return;
   const Screen screen = {T, Y, constants, width, k};
-  Deciding deciding = {{x, centers, d, scale}, norms, slacks, open_limits, order, k, inverse_unit, labels, upper, lower, work};
-  scan(screen, open_rows, nullptr, *open_count, deciding);
+  Deciding deciding = {{x, centers, d, scale}, norms, slacks, open_limits, order, k, inverse_unit,
+                       labels, upper, lower, work};
+  scan(screen, open_rows, nullptr, [=] { return *open_count; }, deciding);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) decide_sketch(
-    const SCREEN* T, int width, const float* norms, const float* slacks, const int* kept, const int* needs, const int* count,
-    const SCREEN* Y, const float* constants, const int* order, const double* drifts, int k, const ROW* x, const double* centers,
-    int d, double scale, float unit, const double* margin, int* labels, float* upper, float* lower, unsigned long long* work,
-    const int* halt) {
+    const SCREEN* T, int width, const float* norms, const float* slacks, const int* kept, const int* needs,
+    const int* count, const SCREEN* Y, const float* constants, const int* order, const double* drifts, int k,
+    const ROW* x, const double* centers, int d, double scale, float unit, const double* margin, int* labels,
+    float* upper, float* lower, unsigned long long* work, const int* halt) {
   if (halt != nullptr && *halt) return;
   const Screen screen = {T, Y, constants, width, k};
-  SketchDeciding deciding = {{x, centers, d, scale}, norms, slacks, order, drifts, k, unit, static_cast<float>(*margin * GROW), labels, upper, lower, work};
-  scan(screen, kept, needs, *count, deciding);
+  SketchDeciding deciding = {{x, centers, d, scale}, norms, slacks, order, drifts, k, unit,
+                             static_cast<float>(*margin * GROW), labels, upper, lower, work};
+  scan(screen, kept, needs, [=] { return *count; }, deciding);
 }

@@ -1,15 +1,16 @@
 // gains: how much each of a few candidate centres would lower the weight of the rows, for drawing first centres.
-// Integer weights as in kernels/seeding.cu; the same in Python: gpuclust/algorithms/seeding.py.
+// Integer weights as in kernels/seeding.cu; in Python: gpuclust/algorithms/seeding.py.
 //
-// T (m, width), Y (PANEL, width) SCREEN, norms, slacks (m), constants (PANEL) float32: kernels/rows.cu, of l <= PANEL candidates
-// (l, d) float64. For every pair with canonical distance D below nearest (m) float64: gains[candidate] (l) int64 +=
-// floor(nearest * weight * factor) - floor(D * weight * factor). weights (m) float64 may be null: ones. adopt (with l = 1): instead,
-// nearest = D. unit: Frame.unit.
-// Launch: persistent blocks of THREADS, shared memory as tile.cuh says, the rows not resident; parallel over tiles of rows.
+// T (m, width), Y (PANEL, width) SCREEN, norms, slacks (m), constants (PANEL) float32: kernels/rows.cu, of l <= PANEL
+//   candidates (l, d) float64. For every pair with canonical distance D below nearest (m) float64: gains[candidate] (l)
+//   int64 += floor(nearest * weight * factor) - floor(D * weight * factor). weights (m) float64 may be null: ones.
+//   adopt (with l = 1): instead, nearest = D. unit: Frame.unit.
+// Launch: persistent blocks of THREADS, shared memory as tile.cuh says. Parallel over tiles of rows.
 //
-// Traffic: reads every row of the screen once, 2 d or 4 d bytes, and 16 to 24 more: the floor; pairs that come closer read the
-// exact row, from L1 after the first. 16 candidates keep the tensor cores at 16 products a byte, far below their rate.
-// Integers, so the same sums in any order; a lane keeps one candidate's and adds it once. Test: tests/kernels/test_gains.py.
+// Traffic: reads every row of the screen once, 2 d or 4 d bytes, and 16 to 24 more: the floor; pairs that come closer
+// read the exact row, from L1 after the first. With 16 candidates the tensor cores do 16 products a byte, far below
+// their rate. Integers, so the same sums in any order; a lane keeps one candidate's and adds it once. Test:
+// tests/kernels/test_gains.py.
 #ifndef PANEL
 #define PANEL 16
 #endif
@@ -71,12 +72,12 @@ struct Gaining {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gains(
-    const SCREEN* T, int width, const float* norms, const float* slacks, int m, const SCREEN* Y, const float* constants, int l,
-    const ROW* x, int d, const double* candidates, double scale, float unit, double* nearest, const double* weights,
-    double factor, long long* gains, int adopt, const int* halt) {
+    const SCREEN* T, int width, const float* norms, const float* slacks, int m, const SCREEN* Y,
+    const float* constants, int l, const ROW* x, int d, const double* candidates, double scale, float unit,
+    double* nearest, const double* weights, double factor, long long* gains, int adopt, const int* halt) {
   if (halt != nullptr && *halt) return;
   const Screen screen = {T, Y, constants, width, l};
   Gaining gaining = {{x, candidates, d, scale}, norms, slacks, l, unit, nearest, weights, factor, adopt};
-  scan(screen, nullptr, nullptr, m, gaining);
+  scan(screen, nullptr, nullptr, [=] { return m; }, gaining);
   if (!adopt && lane_of() < l && gaining.gain != 0) add64(gains + lane_of(), gaining.gain);
 }

@@ -1,13 +1,15 @@
 // The best and the second best score of every row, and where the best stood, over the panels of a tile.
 //
-// Scores are taken GROUP at a time: the group that holds the best so far is kept whole, and of the others only the best.
-// Which member it was, and whether another member is the second best, is found once, at the end. Per score of a group of 8:
-// 7/8 max in the group, 1/8 each of compare, min, max, and 10/8 predicated moves: 2.5 instructions, 1.25 of them on the pipe
-// that compares. One by one it would be 5 (compare, min, max and two moves), 3 on that pipe.
+// Scores are taken GROUP at a time: the group that holds the best so far is kept whole, and of the others only the
+// best. Which member it was, and whether another member is the second best, is found once, at the end. Per score of a
+// group of 8: 7/8 max in the group, 1/8 each of compare, min, max, and 10/8 predicated moves: 2.5 instructions, 1.25 of
+// them on the pipe that compares. One by one it would be 5 (compare, min, max and two moves), 3 on that pipe.
+// float32 tiles have registers for groups of 2: 4 instructions a score, beside one per column.
 #pragma once
+#include "bounds.cuh"
 
 #ifndef GROUP
-#define GROUP (SCREEN_HALF ? 8 : 4)
+#define GROUP (SCREEN_HALF ? 8 : 2)
 #endif
 
 constexpr int GROUPS = FRAGMENT_COLUMNS / GROUP;  // of a fragment's row

@@ -58,8 +58,8 @@ __device__ __forceinline__ void cp_async_wait() {
 #endif
 }
 
-// ---- ldmatrix.x4: four 8 x 8 matrices of 16-bit values. Lane 8i + r passes the address of row r of matrix i (16 bytes,
-// aligned); lane l receives in out[i] the values 2 (l % 4) and 2 (l % 4) + 1 of row l / 4 of matrix i.
+// ---- ldmatrix.x4: four 8 x 8 matrices of 16-bit values. Lane 8i + r passes the address of row r of matrix i (16
+// bytes, aligned); lane l receives in out[i] the values 2 (l % 4) and 2 (l % 4) + 1 of row l / 4 of matrix i.
 __device__ __forceinline__ void ldmatrix_x4(unsigned out[4], const void* shared_row) {
 #ifdef GPUCLUST_EMULATED
   const auto rows = emulation::gather(0xffffffffu, static_cast<const unsigned*>(shared_row), "ldmatrix");

@@ -1,16 +1,18 @@
-// settle: screen rows against centres; give those whose best centre leads by more than the screen's error their label and bounds,
-// list the others. Bounds: gpuclust/engines/canonical.py; the same in Python: gpuclust/engines/cpu/screen.py.
+// settle: screen rows against centres; give those whose best centre leads by more than the screen's error their label
+// and bounds, list the others. Bounds: gpuclust/engines/canonical.py; in Python: gpuclust/engines/cpu/screen.py.
 //
-// T (m, width) and Y (kp, width) SCREEN, norms, slacks (m), constants, twice (kp) float32: kernels/rows.cu, the centres in `order` (k).
-// kept (count) row numbers (null: 0..count), needs (count), by falling need: leading panels to screen against (null: all).
-// Settled: labels, upper, lower (m). Not settled: appended to open_rows, with open_limits: a centre whose score is below is excluded
-// (-inf: none is). Screened against leading panels only, and one of them comes too near: appended to again_rows, for a second launch
-// with needs null. work[0] += pairs of rows and slots screened. inverse_unit: 1 / Frame.unit; drifts (k + 1) float64: Movement.
-// Launch: persistent blocks of THREADS, shared memory as tile.cuh says; parallel over tiles of rows, a row's panels in turn.
+// T (m, width), Y (kp, width) SCREEN, norms, slacks (m), constants, twice (kp) float32: kernels/rows.cu, the centres in
+//   `order` (k). kept (count) row numbers (null: 0..count); needs (count), by falling need: leading panels to screen
+//   against (null: all). inverse_unit: 1 / Frame.unit; drifts (k + 1) float64: Movement, read where needs are given.
+// Settled, or without `certify`: labels, upper, lower (m). Not settled: appended to open_rows, with open_limits: a
+//   centre whose score is below is excluded; -inf or NaN: none is. Screened against leading panels only, one of which
+//   comes too near: appended to again_rows, for a second launch without needs. work[0] += pairs of rows and slots.
+// Launch: persistent blocks of THREADS, shared memory as tile.cuh says. Parallel over tiles of rows; panels in turn.
 //
-// Traffic: a tile reads its rows once (2 d or 4 d bytes a row) and all centres, which stay in L2: 2 d k / TILE_ROWS bytes a row in
-// float16. Bound by the tensor cores for d above about 64, below by the comparisons: 2.5 instructions a score (leaders.cuh), none
-// of them an addition. Test: tests/kernels/test_settle.py.
+// Traffic: a tile reads its rows once, 2 d or 4 d bytes a row, and all centres, which stay in L2: 2 d k / TILE_ROWS
+// bytes a row in float16. Bound by the tensor cores for d above some 64, below by the comparisons: 2.5 instructions a
+// score (leaders.cuh), none of them an addition, and some 500 a thread and tile at the end. Test:
+// tests/kernels/test_settle.py.
 #ifndef PANEL
 #define PANEL 128
 #endif
@@ -51,7 +53,7 @@ struct Settling {
     bool open = false, again = false;
     float limit = -INFINITE;
     if (row >= 0 && screened < k) {
-      // Only the leading centres: enough when none of them comes near the row's own, nor can one of the others have come.
+      // Only the leading centres: enough when none of them comes near the row's own, nor can have one of the others.
       const float other = label == labels[row] ? leader.second : leader.best;
       const double far = distance_from_below(norm, other, slack, inverse_unit);
       const float low = static_cast<float>(min(far, lower[row] - drifts[screened]) * SHRINK);
@@ -75,13 +77,14 @@ struct Settling {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) settle(
-    const SCREEN* T, int width, const float* norms, const float* slacks, const int* kept, const int* needs, const int* count,
-    const SCREEN* Y, const float* constants, const float* twice, const int* order, const double* drifts, int k,
-    float inverse_unit, int certify, int* labels, float* upper, float* lower, int* open_rows, float* open_limits,
-    int* open_count, int* again_rows, int* again_count, unsigned long long* work, const int* halt) {
+    const SCREEN* T, int width, const float* norms, const float* slacks, const int* kept, const int* needs,
+    const int* count, const SCREEN* Y, const float* constants, const float* twice, const int* order,
+    const double* drifts, int k, float inverse_unit, int certify, int* labels, float* upper, float* lower,
+    int* open_rows, float* open_limits, int* open_count, int* again_rows, int* again_count, unsigned long long* work,
+    const int* halt) {
   if (halt != nullptr && *halt) return;
   const Screen screen = {T, Y, constants, width, k};
   Settling settling = {norms, slacks, twice, order, drifts, k, inverse_unit, certify, labels, upper, lower,
                        open_rows, open_limits, open_count, again_rows, again_count, work};
-  scan(screen, kept, needs, *count, settling);
+  scan(screen, kept, needs, [=] { return *count; }, settling);
 }

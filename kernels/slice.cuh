@@ -1,8 +1,8 @@
 // Slices: SLICE_BYTES of every row of a tile or of every centre of a panel, in shared memory.
 //
-// Row r begins at r * SLICE_BYTES; its 16-byte chunks are permuted by exclusive or with bits of r, such that the same chunk
-// of any 8 consecutive rows lies in 8 different groups of 4 banks: reads of it by ldmatrix or as float4 are free of
-// conflicts. These are the 128, 64 and 32-byte swizzles of the copy engine and of wgmma.
+// Row r begins at r * SLICE_BYTES; its 16-byte chunks are permuted by exclusive or with bits of r, such that the same
+// chunk of any 8 consecutive rows lies in 8 different groups of 4 banks: reads of it by ldmatrix or as float4 are free
+// of conflicts. These are the 128, 64 and 32-byte swizzles of the copy engine and of wgmma.
 #pragma once
 #include "ptx.cuh"
 
@@ -18,8 +18,8 @@ __device__ __forceinline__ int chunk_offset(int row, int chunk) {
   return row * SLICE_BYTES + ((chunk ^ (row / (128 / SLICE_BYTES) % CHUNKS)) * 16);
 }
 
-// Begin to copy slice number `slice` of ROWS rows from global memory: row r is row number(r) of a matrix whose rows have
-// row_bytes. Of the last slice only what the rows have is copied, and read.
+// Begin to copy slice number `slice` of ROWS rows from global memory: row r is row number(r) of a matrix whose rows
+// have row_bytes. Of the last slice only what the rows have is copied, and read.
 template <int ROWS, int THREADS, class Number>
 __device__ __forceinline__ void load_slice(unsigned char* to, const void* matrix, int row_bytes, int slice,
                                            Number number) {

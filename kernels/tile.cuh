@@ -1,13 +1,14 @@
 // The screen: scores of gathered rows against all centres, a tile of rows and a panel of centres at a time.
 //
-// score(row, centre) = T.Y + constants[centre], T (m, width) and Y (kp, width) of type SCREEN, width a multiple of 16, kp one
-// of PANEL. tile_f16.cuh and tile_f32.cuh say how a panel is multiplied and which scores a thread gets; here is what moves
-// the slices. Persistent blocks take tiles in turn. Centre slices come through a ring of STAGES by asynchronous copies;
-// the rows stay in shared memory for all panels (RESIDENT), or come with the centres, slice by slice.
+// score(row, centre) = T.Y + constants[centre], with T (m, width) and Y (kp, width) of type SCREEN, width a multiple of
+// 16 and kp one of PANEL. tile_f16.cuh and tile_f32.cuh say how a panel is multiplied and which scores a thread gets;
+// here is what moves the slices. Persistent blocks take tiles in turn. Slices of centres come through a ring of STAGES
+// by asynchronous copies; the rows stay in shared memory for all panels (RESIDENT), or come with the centres.
 //
-// Macros: PANEL centres (128, 64, 16), SLICE_BYTES (128, or as much of 32 and 64 as a row has), STAGES >= 2, RESIDENT 0 or 1,
-// WARPS (float16: 32 rows each), BLOCKS on a multiprocessor that registers must suffice for. Bytes of shared memory a block needs, with slices = ceil(row bytes / SLICE_BYTES):
-//   (RESIDENT ? slices * TILE_ROWS : STAGES * TILE_ROWS) * SLICE_BYTES + STAGES * PANEL * (SLICE_BYTES + 4) + TILE_ROWS * 4.
+// Macros: PANEL centres (128, 64, 16), SLICE_BYTES (128, or as much of 32 and 64 as a row has), STAGES >= 2, RESIDENT 0
+// or 1, WARPS (float16: 32 rows each), BLOCKS on a multiprocessor that registers must suffice for.
+// A block needs this shared memory in bytes, with slices = ceil(row bytes / SLICE_BYTES):
+//   (RESIDENT ? slices : STAGES) * TILE_ROWS * SLICE_BYTES + STAGES * PANEL * (SLICE_BYTES + 4) + TILE_ROWS * 4
 #pragma once
 
 #ifndef STAGES
@@ -27,8 +28,8 @@
 #include "tile_f32.cuh"
 #endif
 
-// A row's scores lie with ROW_LANES lanes; what is computed once per row is done by one of them, its owner. A thread owns
-// row tile_row(lane, owned()) if owned() < FRAGMENT_ROWS.
+// A row's scores lie with ROW_LANES lanes; what is computed once per row is done by one of them, its owner. A thread
+// owns row tile_row(lane, owned()) if owned() < FRAGMENT_ROWS.
 __device__ __forceinline__ int owned() { return lane_of() % ROW_LANES; }
 __device__ __forceinline__ int owner_of(int lane, int i) { return lane / ROW_LANES * ROW_LANES + i; }
 
@@ -39,9 +40,9 @@ __device__ __forceinline__ void from_owners(float value, float (&values)[FRAGMEN
 }
 
 struct Screen {
-  const SCREEN* rows;       // (m, width)
-  const SCREEN* centers;    // (kp, width)
-  const float* constants;   // (kp)
+  const SCREEN* rows;      // (m, width)
+  const SCREEN* centers;   // (kp, width)
+  const float* constants;  // (kp)
   int width, n_centers;
 
   __device__ int n_panels() const { return (n_centers + PANEL - 1) / PANEL; }
@@ -60,10 +61,12 @@ struct Tile {
   __device__ unsigned long long pairs() const { return static_cast<unsigned long long>(live) * n_panels * PANEL; }
 };
 
-// For every tile of the rows kept[0..count) (null: rows 0..count): visit.begin(tile), then visit.panel(tile, number, scores) for the
-// leading needs[place of its first row] panels (null: all), then visit.end(tile). All threads of the block call and are called.
-template <class Visit>
-__device__ __forceinline__ void scan(const Screen& screen, const int* kept, const int* needs, int count, Visit& visit) {
+// For every tile of the rows kept[0..count()) (null: rows 0..count()): visit.begin(tile), then visit.panel(tile, number,
+// scores) for the leading needs[place of its first row] panels (null: all), then visit.end(tile). All threads of the
+// block call and are called. The count is asked for with every tile: a load is cheaper than a register.
+template <class Count, class Visit>
+__device__ __forceinline__ void scan(const Screen& screen, const int* kept, const int* needs, Count count,
+                                     Visit& visit) {
   constexpr int CENTER_BYTES = PANEL * SLICE_BYTES, ROW_BYTES = TILE_ROWS * SLICE_BYTES;
   constexpr int STAGE_BYTES = CENTER_BYTES + (RESIDENT ? 0 : ROW_BYTES);
   // Stages, their constants, row numbers, and last the resident rows, whose size only the launch knows.
@@ -75,9 +78,8 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
   const int n_slices = (row_bytes + SLICE_BYTES - 1) / SLICE_BYTES;
   const auto number = [=](int row) { return numbers[row]; };
 
-  const int n_tiles = count / TILE_ROWS + (count % TILE_ROWS != 0);
-  for (int t = blockIdx.x; t < n_tiles; t += gridDim.x) {
-    const int first = t * TILE_ROWS, live = min(TILE_ROWS, count - first);
+  for (unsigned t = blockIdx.x; t * TILE_ROWS < static_cast<unsigned>(count()); t += gridDim.x) {
+    const int first = t * TILE_ROWS, live = min(TILE_ROWS, count() - first);
     const Tile tile = {numbers, first, live, needs == nullptr ? screen.n_panels() : needs[first]};
     __syncthreads();  // nobody reads the last tile any more
     if (threadIdx.x < TILE_ROWS) {
@@ -86,17 +88,16 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
     }
     __syncthreads();
 
-    int next_panel = 0, next_slice = 0, next_stage = 0;
-    const auto load_next = [&] {
+    int next_panel = 0, next_slice = 0;
+    const auto load_next = [&](int stage) {
       if (next_panel < tile.n_panels) {
-        unsigned char* const to = stages + next_stage * STAGE_BYTES;
-        const int first_center = next_panel * PANEL;
-        load_slice<PANEL, THREADS>(to, screen.centers, row_bytes, next_slice, [=](int c) { return first_center + c; });
+        unsigned char* const to = stages + stage * STAGE_BYTES;
+        const int center = next_panel * PANEL, quad = 4 * threadIdx.x;
+        load_slice<PANEL, THREADS>(to, screen.centers, row_bytes, next_slice, [=](int c) { return center + c; });
         if (!RESIDENT) load_slice<TILE_ROWS, THREADS>(to + CENTER_BYTES, screen.rows, row_bytes, next_slice, number);
-        if (next_slice == 0 && threadIdx.x < PANEL / 4)
-          cp_async16(constants + next_stage * PANEL + 4 * threadIdx.x, screen.constants + first_center + 4 * threadIdx.x);
+        if (next_slice == 0 && quad < PANEL)
+          cp_async16(constants + stage * PANEL + quad, screen.constants + center + quad);
         if (++next_slice == n_slices) next_slice = 0, next_panel++;
-        if (++next_stage == STAGES) next_stage = 0;
       }
       cp_async_commit();
     };
@@ -105,7 +106,7 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
       for (int slice = 0; slice < n_slices; slice++)
         load_slice<TILE_ROWS, THREADS>(resident + slice * ROW_BYTES, screen.rows, row_bytes, slice, number);
 #pragma unroll 1
-    for (int stage = 0; stage < STAGES - 1; stage++) load_next();
+    for (int stage = 0; stage < STAGES - 1; stage++) load_next(stage);
     visit.begin(tile);
 
     Scores scores;
@@ -114,7 +115,7 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
       for (int slice = 0; slice < n_slices; slice++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();  // this slice is there for all, and all have done with the one before
-        load_next();
+        load_next(stage == 0 ? STAGES - 1 : stage - 1);
         const unsigned char* const centers = stages + stage * STAGE_BYTES;
         const unsigned char* const rows = RESIDENT ? resident + slice * ROW_BYTES : centers + CENTER_BYTES;
         const int bytes = min(SLICE_BYTES, row_bytes - slice * SLICE_BYTES);

@@ -1,7 +1,8 @@
 // A tile on the ordinary cores: float32 rows, centres and scores, by fused multiply-adds in order of the columns.
 //
-// 256 threads, each 4 rows x PANEL / 8 centres; a warp has 4 x 8 lanes of them. Four columns of the rows at a time, by reads
-// of 16 bytes: for 128 centres 20 reads, each of 8 addresses at most, feed 256 multiply-adds.
+// 256 threads, each 4 rows x PANEL / 8 centres; a warp has 4 x 8 lanes of them. Four columns of the rows at a time, by
+// reads of 16 bytes: for 128 centres 20 reads, each of 8 addresses at most, feed 256 multiply-adds. Error: gamma of
+// width + 1 terms, each sum rounded.
 #pragma once
 #include "slice.cuh"
 #include "warp.cuh"

@@ -46,3 +46,10 @@ def engine(request):
         return get_engine(request.param)
     except DeviceError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def sized(request):
+    """``sized(large, small)``: ``small`` on the emulated device, which is some thousand times slower than a CPU."""
+    emulated = "callspec" in vars(request.node) and request.node.callspec.params.get("engine") == "emulated"
+    return lambda large, small: small if emulated else large

@@ -228,6 +228,14 @@ def test_the_script_explains_itself_without_a_gpu() -> None:
 
 
 @pytest.mark.slow
+def test_a_step_that_takes_too_long_has_failed_and_the_others_go_on(tmp_path: Path) -> None:
+    done = script("--dry-run", "--budget", "1", "--out", str(tmp_path), "--case", "1m-float16", "--only", "cupy")
+    assert done.returncode == 1
+    assert (tmp_path / "checks.md").read_text().count(": FAILED, not done in 1 s, ") == 3
+    assert script("--budget", "soon").returncode == 2
+
+
+@pytest.mark.slow
 def test_the_script_runs_from_end_to_end(tmp_path: Path) -> None:
     only = [f"--only={name}" for name in ("gpuclust", "gpuclust-host", "cupy", "flash-kmeans")]
     done = script("--dry-run", "--out", str(tmp_path), "--case", "1m-float16", "--rounds", "2", *only)
@@ -237,6 +245,10 @@ def test_the_script_runs_from_end_to_end(tmp_path: Path) -> None:
     assert result["rounds"] == 2
     assert result["contenders"]["gpuclust"]["n_iter"] == 2
     assert set(result["contenders"]) == {"gpuclust", "gpuclust-host", "cupy", "flash-kmeans"}
-    assert "- gpu tests, collected: passed, " in (tmp_path / "checks.md").read_text()
+    checks = (tmp_path / "checks.md").read_text()
+    for step in ("gpu tests, collected", "kernel tests by the emulator", "benchmarks"):
+        assert f"- {step}: passed, " in checks
+        assert f"- {step}: passed, " in done.stdout, "the summary"
+    assert " passed" in (tmp_path / "kernel-tests-by-the-emulator.log").read_text()
     assert "dry run on a processor: no measurement" in (tmp_path / "GPU.md").read_text()
     assert "gpu tests, collected: passed" in (tmp_path / "README.md").read_text()

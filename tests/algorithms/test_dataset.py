@@ -42,8 +42,8 @@ def test_a_value_beyond_reach(engine):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_figures_do_not_depend_on_chunks(engine, dtype):
-    X = _rows(dtype=dtype)
+def test_figures_do_not_depend_on_chunks(engine, sized, dtype):
+    X = _rows(sized(5000, 1300), dtype=dtype)
     centers = X[:3].astype(np.float64)
     expected = Dataset(engine, as_source(X))
     np.testing.assert_array_equal(expected.column_max, np.abs(X).max(axis=0))

@@ -8,7 +8,6 @@ import pytest
 from gpuclust import KMeans
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines.canonical import make_frame
-from gpuclust.engines.cpu.sketch import Sketch
 from gpuclust.engines.planner import SketchUse
 from gpuclust.errors import DataError
 from gpuclust.sources import as_source
@@ -47,15 +46,17 @@ def test_a_centre_that_creeps_away_by_less_than_a_float32_loses_its_row(engine):
         placed[0, 0], placed[1, 1], placed[2, 0] = own * quantum / frame.scale, 2.55 * quantum / frame.scale, 1.0
         return placed
 
-    sketch = Sketch(np.eye(n_features)[:, :8], 2)
-    sketch.fill(rows, 0, frame)
     own = 1.4
-    state = engine.new_assignment(2)
-    engine.assign(rows, 0, engine.prepare_centers(centers(own), frame), state, None)
+    state, placed, before = engine.new_assignment(2), engine.place(rows), engine.array(centers(own))
+    sketch = engine.planner(placed, rows, 3, frame, "sketch")._host.build(np.eye(n_features)[:, :8])
+    use = SketchUse(sketch, engine.array(np.full(1, 2.4 * quantum))[0])
+    engine.assign(placed, 0, engine.prepare_centers(before, frame), state, None)
     for _ in range(12):
-        movement = engine.movement(centers(own), centers(own + 0.4), frame)
         own += 0.4
-        prepared = engine.prepare_centers(centers(own), frame, movement)
-        engine.assign(rows, 0, prepared, state, movement, sketch=SketchUse(sketch, 2.4 * quantum))
-        expected = engine.pairwise(rows, centers(own), frame).argmin(axis=1)
-        np.testing.assert_array_equal(state.labels, expected)
+        now = engine.array(centers(own))
+        movement = engine.movement(before, now, frame)
+        prepared = engine.prepare_centers(now, frame, movement)
+        engine.assign(placed, 0, prepared, state, movement, sketch=use)
+        expected = engine.pairwise(placed, now, frame).argmin(axis=1)
+        np.testing.assert_array_equal(engine.to_host(state.labels), expected)
+        before = now

@@ -20,22 +20,28 @@ Budget = dict[str, int]
 Budgets = dict[str, dict[str, Budget]]  # by compilation, then by kernel
 
 
-def cost(kernel: Kernel) -> Budget:
+def cost(job: Job, kernel: Kernel) -> Budget:
     """The figures that are budgeted."""
-    return {"registers": kernel.registers, "stack_bytes": kernel.stack_bytes, "shared_bytes": kernel.shared_bytes}
+    return {
+        "registers": kernel.registers,
+        "stack_bytes": kernel.stack_bytes,
+        "shared_bytes": kernel.shared_bytes + job.shared_bytes,
+    }
 
 
-def excesses(kernel: Kernel, budget: Budget | None) -> list[str]:
+def excesses(job: Job, kernel: Kernel, budget: Budget | None) -> list[str]:
     """What a kernel takes beyond its budget, in words; empty when it keeps to it."""
     if budget is None:
         return ["has no budget: look at its figures, then run `python -m tests.compilation --update`"]
-    taken = cost(kernel)
+    taken = cost(job, kernel)
     return [f"{name}: {taken[name]}, the budget is {budget[name]}" for name in taken if taken[name] > budget[name]]
 
 
 def collect(measured: Mapping[Job, Mapping[str, Kernel]]) -> Budgets:
     """Budgets that fit the kernels exactly."""
-    return {str(job): {name: cost(kernel) for name, kernel in kernels.items()} for job, kernels in measured.items()}
+    return {
+        str(job): {name: cost(job, kernel) for name, kernel in kernels.items()} for job, kernels in measured.items()
+    }
 
 
 def load() -> Budgets:

@@ -33,7 +33,7 @@ TILES = "settle|decide|decide_sketch|gains|adopt"
 WIDE = r"(LDG|LDGSTS)\b.*\.128"
 
 EXPECTATIONS = [
-    Expectation(TILES, "HMMA", True, "float16 tiles are for tensor cores", HALF),
+    Expectation(TILES, "HMMA|HGMMA", True, "float16 tiles are for tensor cores", HALF),
     Expectation(TILES, "HMMA|HGMMA", False, "float32 tiles keep all digits of the products", SINGLE),
     Expectation(TILES, "FFMA", True, "float32 tiles are fused multiply-adds", SINGLE),
     Expectation(TILES, r"LDGSTS\b.*\.128", True, "slices are copied beside the products", capability=80),

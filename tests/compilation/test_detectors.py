@@ -66,17 +66,19 @@ def test_a_block_that_does_not_fit_is_found():
 
 def test_a_kernel_without_the_instructions_that_it_is_for_is_found():
     kernel = planted("float_atomics")[1]["global_integers"]
-    assert unmet(Job(Variant("settle", HALF), "sm_90a"), "settle", kernel)[0].startswith("no HMMA")
+    assert unmet(Job(Variant("settle", HALF), "sm_90a"), "settle", kernel)[0].startswith("no HMMA|HGMMA")
     assert unmet(Job(Variant("settle", HALF), "sm_90a"), "unknown", kernel) == []
 
 
 def test_a_kernel_over_its_budget_or_without_one_is_found():
-    kernel = planted("float_atomics")[1]["global_integers"]
-    assert excesses(kernel, cost(kernel)) == []
-    assert excesses(kernel, cost(kernel) | {"registers": kernel.registers - 1}) == [
+    kernel, job = planted("float_atomics")[1]["global_integers"], Job(Variant("float_atomics"), "sm_90a")
+    budget = cost(job, kernel)
+    assert excesses(job, kernel, budget) == []
+    assert excesses(job, kernel, budget | {"registers": kernel.registers - 1}) == [
         f"registers: {kernel.registers}, the budget is {kernel.registers - 1}"
     ]
-    assert "no budget" in " ".join(excesses(kernel, None))
+    assert excesses(job._replace(shared_bytes=8), kernel, budget) == ["shared_bytes: 8, the budget is 0"]
+    assert "no budget" in " ".join(excesses(job, kernel, None))
 
 
 # By NVIDIA's cuda_occupancy.h, at its largest shared memory.

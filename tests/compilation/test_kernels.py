@@ -27,7 +27,7 @@ JOBS = [pytest.param(job, id=str(job), marks=[] if job.architecture in ALWAYS el
 def test_machine_code(job, kernels_of):
     budget = BUDGETS.get(str(job), {})
     for name, kernel in kernels_of(job).items():
-        wrong = faults(job, kernel) + unmet(job, name, kernel) + excesses(kernel, budget.get(name))
+        wrong = faults(job, kernel) + unmet(job, name, kernel) + excesses(job, kernel, budget.get(name))
         assert not wrong, f"{name}: {'; '.join(wrong)}"
 
 

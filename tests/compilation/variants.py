@@ -16,7 +16,7 @@ from tests.compilation.cubin import Kernel
 from tests.compilation.occupancy import MULTIPROCESSORS, resident_blocks
 
 WIDTH = 128  # of the rows that the figures of a tile are for, or the widest that it serves
-WIDTHS = range(16, 4097, 16)
+WIDTHS = tuple(range(16, 4097, 16))
 ROWS = [row_macros(np.float32), row_macros(np.float64)]
 
 
@@ -29,7 +29,7 @@ class Job(NamedTuple):
 
     variant: Variant
     architecture: str
-    widths: range = WIDTHS
+    widths: tuple[int, ...] = WIDTHS
     threads: int | None = None
     shared_bytes: int = 0
 
@@ -66,15 +66,16 @@ def jobs(architecture: str) -> Iterator[Job]:
                     yield _tiled(Variant(file, rows + tile.macros), architecture, tile, widths)
 
 
-def tiles(architecture: str, precision: Precision, shape: Shape) -> dict[Tile, range]:
+def tiles(architecture: str, precision: Precision, shape: Shape) -> dict[Tile, tuple[int, ...]]:
     """The tiles that the engine chooses, each with the widths that it is chosen for."""
-    device = SimpleNamespace(shared_memory=MULTIPROCESSORS[capability(architecture)].block_shared_bytes)
+    number = capability(architecture)
+    device = SimpleNamespace(capability=number, shared_memory=MULTIPROCESSORS[number].block_shared_bytes)
     widths: dict[Tile, list[int]] = {}
     for width in WIDTHS:
         widths.setdefault(tile_for(device, precision, width, shape), []).append(width)
-    return {tile: range(min(served), max(served) + 1, WIDTHS.step) for tile, served in widths.items()}
+    return {tile: tuple(served) for tile, served in widths.items()}
 
 
-def _tiled(variant: Variant, architecture: str, tile: Tile, widths: range) -> Job:
+def _tiled(variant: Variant, architecture: str, tile: Tile, widths: tuple[int, ...]) -> Job:
     width = WIDTH if WIDTH in widths else max(widths)
     return Job(variant, architecture, widths, tile.threads, tile.shared_memory(width))

@@ -22,9 +22,9 @@ Who finds what is the table in tests/kernels/test_detectors.py.
 contraction: float64 results are IEEE's bit for bit.
 
 **What is an error** (and undefined on the device): lanes that meet in different places, masks that name lanes which
-have exited, a barrier that part of a block does not reach, copies never waited for, deadlock, memory faults. Shared
-memory begins as NaN, local variables as a pattern, device memory of the stand-in as 0xCB. Arguments are checked
-against the kernel's parameters.
+have exited, a barrier that part of a block does not reach, copies and products never waited for, operands of products
+that change or are not fenced, deadlock, memory faults. Shared memory begins as NaN, local variables as a pattern,
+device memory of the stand-in as 0xCB. Arguments are checked against the kernel's parameters.
 
 **Limits.**
 - x86-64 with g++ 12 or newer. Warps do not run in lockstep: lanes move apart until they meet in a collective, as they
@@ -35,8 +35,8 @@ against the kernel's parameters.
 - To TSan all fences are one, and threads that ended long ago (512 others since) are forgotten. It takes a megabyte
   and half a millisecond for each thread of a launch: keep such cases small.
 - Denormals are kept, where CuPy's `-ftz=true` flushes those of float32. Approximate functions (`rsqrtf`,
-  `__fdividef`) are exact to rounding. `__activemask`, clusters, wgmma, TMA, textures, cooperative groups and bfloat16
-  are missing.
+  `__fdividef`) are exact to rounding. Of wgmma there is m64n128k16 (`device/wgmma.h`). `__activemask`, clusters, TMA,
+  textures, cooperative groups and bfloat16 are missing.
 - Shared memory is declared inside functions: `__shared__ T a[2][3], b;`, `extern __shared__ T name[];`. Kernels are
   `extern "C" __global__ void [__launch_bounds__(...)] name(...)`.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numba
 import numpy as np
 import pytest
@@ -13,29 +15,41 @@ from gpuclust.sources import as_source
 from tests import datasets
 
 N, D, K = 70_000, 10, 24
+FEW = 4_500  # rows, on the emulated device
 
 
-@pytest.fixture(scope="module")
-def rows():
+@functools.cache
+def _rows(n):
     rng = np.random.default_rng(11)
-    X = rng.normal(size=(200, D))[rng.integers(200, size=N)] * 4 + rng.normal(size=(N, D)) + 50
+    X = rng.normal(size=(200, D))[rng.integers(200, size=n)] * 4 + rng.normal(size=(n, D)) + 50
     return np.ascontiguousarray(X, dtype=np.float32)
 
 
-@pytest.fixture(scope="module")
-def weights():
-    return datasets.weights(N)
+@pytest.fixture
+def rows(sized):
+    return _rows(sized(N, FEW))
+
+
+@pytest.fixture
+def weights(rows):
+    return datasets.weights(len(rows))
 
 
 @pytest.fixture(scope="module")
-def file(rows, tmp_path_factory):
-    path = tmp_path_factory.mktemp("rows") / "rows.npy"
-    np.save(path, rows)
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("rows")
+
+
+@pytest.fixture
+def file(rows, folder):
+    path = folder / f"{len(rows)}.npy"
+    if not path.exists():
+        np.save(path, rows)
     return path
 
 
 def _start(rows):
-    return rows[:: N // K][:K].astype(np.float64)
+    return rows[:: len(rows) // K][:K].astype(np.float64)
 
 
 def _run(engine, source, centers, weights=None, **options):
@@ -106,7 +120,7 @@ def test_hard_datasets(engine, name, dtype):
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 def test_order_of_the_rows(engine, rows, weights, weighted):
     """Shuffled partial sums: the same rows in another order give the same centres and inertia to the last bit."""
-    order = np.random.default_rng(12).permutation(N)
+    order = np.random.default_rng(12).permutation(len(rows))
     centers = _start(rows)
     expected = _run(engine, as_source(rows), centers, weights if weighted else None)
     shuffled = _run(engine, as_source(rows[order]), centers, weights[order] if weighted else None)

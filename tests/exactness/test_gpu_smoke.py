@@ -5,26 +5,33 @@ Where there is no GPU the same bodies run on the CPU in chunks, so that they are
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gpuclust import KMeans, MiniBatchKMeans
+from gpuclust.engines.cuda.discovery import discover
 from gpuclust.sources import Source, as_source
 
 DEVICES = [pytest.param("cpu", id="cpu"), pytest.param("cuda", id="cuda", marks=pytest.mark.gpu)]
 
 
 @pytest.fixture(params=DEVICES)
-def device(request: pytest.FixtureRequest) -> str:
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
     """Where the fit runs that is compared with one on the CPU, in memory."""
-    name: str = request.param
-    if name == "cuda":
-        # Every array an allocation of its own, so that memcheck sees its ends: a pool's blocks are larger.
-        cupy = pytest.importorskip("cupy")
-        cupy.cuda.set_allocator(None)
-    return name
+    if request.param == "cpu":
+        yield "cpu"
+        return
+    if discover().cause:
+        pytest.skip(discover().cause)
+    cupy: Any = importlib.import_module("cupy")
+    # Every array an allocation of its own, so that memcheck sees its ends: a pool's blocks are larger.
+    cupy.cuda.set_allocator(None)
+    yield "cuda"
+    cupy.cuda.set_allocator(cupy.get_default_memory_pool().malloc)
 
 
 def blobs(n: int, d: int, k: int, dtype: str = "float32", shift: float = 50.0) -> np.ndarray:
@@ -122,10 +129,10 @@ def test_minibatch(device: str) -> None:
     assert found.cluster_centers_.tobytes() == expected.cluster_centers_.tobytes()
 
 
-@pytest.mark.gpu
+@pytest.mark.parametrize("device", DEVICES[1:], indirect=True)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("library", ["cupy", "torch"])
-def test_rows_on_the_gpu(library: str, dtype: str) -> None:
+def test_rows_on_the_gpu(device: str, library: str, dtype: str) -> None:
     """Rows that lie on the GPU give the bits of the same rows on the host, and the result comes back as their kind."""
     module = pytest.importorskip(library)
     X = blobs(900, 10, 12, dtype, shift=1.0)

@@ -157,7 +157,8 @@ class Sketched:
         drifts = np.zeros(k + 1) if drifts is None else drifts
         launch(
             "decide", "decide_sketch", problem, self.rows, kept, needs, count, values, constants, order, drifts,
-            np.int32(k), *problem.exact, np.float32(problem.unit), np.array([margin]), *self.state, work, None, **options,
+            np.int32(k), *problem.exact, np.float32(problem.unit), np.array([margin]), *self.state, work, None,
+            **options,
         )  # fmt: skip
         return work.tolist()
 

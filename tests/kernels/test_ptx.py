@@ -54,7 +54,7 @@ def _beside_a_large_sum(rng):
 
 @pytest.mark.parametrize("kind", [_large_and_many_small, _cancelling, _beside_a_large_sum])
 def test_mma_s_sums_are_as_exact_as_the_bound_of_the_screen_has_it(kind):
-    """Each of 16 products and the running sum, and the result, lose less than one unit in the 24th bit of the largest."""
+    """Each of 16 products, the running sum and the result lose less than one unit in the 24th bit of the largest."""
     a, b, c = kind(np.random.default_rng(1))
     d = np.zeros((16, 16), np.float32)
     _run("product", a.view(np.uint8), b.view(np.uint8), c, d)

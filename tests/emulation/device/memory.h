@@ -50,6 +50,7 @@ static inline void cp_async_commit() { commit_copies(); }
 static inline void cp_async_wait(int keep) {
   for (Copy copy; next_copy(keep, &copy);) {
     for (int i = 0; i < copy.words; i++) copy.to[i] = i < copy.valid ? copy.from[i] : 0;
+    note_written(copy.to);
   }
 }
 // cp.async.wait_all: also what was never committed.

@@ -2,6 +2,7 @@
 // thread ends in one of these calls; everything else is ordinary C++.
 #pragma once
 #include <cstddef>
+#include <functional>
 
 struct uint3 {
   unsigned x, y, z;
@@ -25,6 +26,7 @@ struct Current {
   dim3 block_size, grid_size;
   int lane;
   unsigned char* dynamic_shared;
+  bool fenced_registers = false;  // by wgmma.fence, since the last wait for products
 };
 extern Current* current;
 
@@ -60,5 +62,16 @@ struct Copy {
 void queue_copy(const Copy& copy);
 void commit_copies();
 bool next_copy(int keep, Copy* copy);
+
+// Work of wgmma that runs beside the thread that began it, in groups as copies do: it is done when waited for.
+void defer(std::function<void()> work);
+void commit_deferred();
+bool next_deferred(int keep, std::function<void()>* work);
+
+// Pieces of 16 bytes of dynamic shared memory that a thread has written by cp.async: until it fences, the asynchronous
+// proxy, through which wgmma reads, may not see them.
+void note_written(const volatile void* piece);
+void fence_async_proxy();
+bool unfenced(const void* piece);
 
 }  // namespace emulation

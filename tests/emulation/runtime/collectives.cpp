@@ -135,6 +135,7 @@ void note_exit(Thread& thread) {
   block.live--;
   warp.exited |= 1u << thread.lane;
   if (!thread.groups.empty() || !thread.uncommitted.empty()) error = "cp.async: a thread exits while copies are pending";
+  if (!thread.deferred.empty()) error = "wgmma: a thread exits while products are pending";
   if (block.barrier.arrived)
     error = "barrier: __syncthreads at " + std::string(block.barrier.place.file) + ":" +
             std::to_string(block.barrier.place.line) + " while other threads of the block exit";

@@ -70,6 +70,7 @@ void make_resident(size_t slot, size_t index) {
   block.warps.resize((count + 31) / 32);
   block.live = static_cast<int>(count);
   block.shared_bytes = shape.dynamic_shared;
+  block.writers.assign(shape.dynamic_shared / 16, nullptr);
   block.dynamic_shared = shape.dynamic_shared ? allocate_shared(shape.dynamic_shared) : nullptr;
   const unsigned *g = shape.grid, *b = shape.block;
   const auto index3 = [](size_t i, const unsigned* size) {

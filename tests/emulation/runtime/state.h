@@ -1,5 +1,7 @@
 // What the scheduler knows of the running launch: blocks, their warps and threads, and who waits where.
 #pragma once
+#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +24,9 @@ struct Thread : Current {
   std::vector<Copy> uncommitted;
   std::vector<std::vector<Copy>> groups;  // of cp.async, oldest first
   size_t landed = 0;                      // copies of groups[0] that next_copy() has handed out
+  std::deque<std::function<void()>> deferred;  // oldest first
+  std::deque<size_t> deferred_groups;          // how many of them each group has; after these, some that are not committed
+  std::vector<size_t> written;                 // pieces of dynamic shared memory since the last fence_async_proxy()
 };
 
 // One collective of the lanes in `mask`. It opens when all have arrived and is free again when all have read.
@@ -61,6 +66,7 @@ struct Block {
   Barrier barrier, named[kNamedBarriers];
   std::vector<SharedArray> arrays;
   unsigned char* dynamic_shared = nullptr;
+  std::vector<Thread*> writers;  // of the pieces of dynamic shared memory that were written by cp.async and not fenced
   size_t shared_bytes = 0;
   int live = 0;
 };

@@ -105,8 +105,9 @@ def test_scores_lie_in_their_interval(kind, dtype):
 def _label(engine, X, centers, origin, certify=True):
     frame = make_frame(origin, np.abs(X).max(axis=0), float(np.abs(centers).max()), len(X), 1.0)
     state = engine.new_assignment(len(X))
-    engine.assign(X, 0, engine.prepare_centers(centers, frame), state, None, certify=certify)
-    return state.labels
+    prepared = engine.prepare_centers(engine.array(centers), frame)
+    engine.assign(engine.place(X), 0, prepared, state, None, certify=certify)
+    return engine.to_host(state.labels)
 
 
 def test_a_far_centre_does_not_win_by_the_part_of_the_error_in_its_constant(engine):
@@ -159,7 +160,9 @@ def test_no_improvement_is_lost_with_its_products(engine):
     X = np.stack([row, -row])
     frame = make_frame(np.zeros(d), np.abs(X).max(axis=0), 1.0, 2, 1.0)
     squared = reference.distances(X, candidate[None], frame.scale)[:, 0]
-    for nearest in (squared * (1 + 1e-9), np.nextafter(squared, 1)):
-        _, found = engine.gains(Part(0, X), candidate[None], nearest, 1.0, frame)
-        engine.adopt(Part(0, X), candidate[None], 0, nearest, frame, None, found)
-        np.testing.assert_array_equal(nearest, squared)
+    part = Part(0, engine.place(X))
+    for above in (squared * (1 + 1e-9), np.nextafter(squared, 1)):
+        nearest = engine.array(above)
+        _, found = engine.gains(part, candidate[None], nearest, 1.0, frame)
+        engine.adopt(part, candidate[None], 0, nearest, frame, None, found)
+        np.testing.assert_array_equal(engine.to_host(nearest), squared)
