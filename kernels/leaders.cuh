@@ -78,7 +78,7 @@ struct Leaders {
 
   // The leader of the row that this thread owns. All lanes of a warp must call it.
   __device__ __forceinline__ Leader of_owned_row() const {
-    static_assert(FRAGMENT_ROWS == 4 && ROW_LANES % FRAGMENT_ROWS == 0, "two exchanges, of two rows and of one");
+    static_assert(ROW_LANES % FRAGMENT_ROWS == 0, "the exchanges below halve what a lane holds, down to one row");
     Leader rows[FRAGMENT_ROWS];
 #pragma unroll
     for (int i = 0; i < FRAGMENT_ROWS; i++) {
@@ -87,16 +87,16 @@ struct Leaders {
       for (int flip = ROW_LANES / 2; flip >= FRAGMENT_ROWS; flip /= 2) rows[i].merge(rows[i].of_lane(flip));
     }
     // Every lane gives away the rows that it does not own.
-    const bool upper = lane_of() & 2, odd = lane_of() & 1;
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const Leader given = upper ? rows[i] : rows[i + 2];
-      if (upper) rows[i] = rows[i + 2];
-      rows[i].merge(given.of_lane(2));
+    for (int flip = FRAGMENT_ROWS / 2; flip > 0; flip /= 2) {
+      const bool upper = lane_of() & flip;
+#pragma unroll
+      for (int i = 0; i < flip; i++) {
+        const Leader given = upper ? rows[i] : rows[i + flip];
+        if (upper) rows[i] = rows[i + flip];
+        rows[i].merge(given.of_lane(flip));
+      }
     }
-    const Leader given = odd ? rows[0] : rows[1];
-    if (odd) rows[0] = rows[1];
-    rows[0].merge(given.of_lane(1));
     return rows[0];
   }
 };

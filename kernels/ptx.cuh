@@ -28,6 +28,13 @@ __device__ __forceinline__ float narrow(double value) {
 #endif
 }
 
+// ---- A hint that what lies there will be read: it is brought to the L2 cache.
+__device__ __forceinline__ void prefetch(const void* global) {
+#ifndef GPUCLUST_EMULATED
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
+#endif
+}
+
 // ---- Copies of 16 bytes from global to shared memory that run beside the computation. A thread's copies form groups;
 // cp_async_wait<N> returns when all but its N latest groups have landed (others see them after a barrier).
 __device__ __forceinline__ void cp_async16(void* shared, const void* global) {

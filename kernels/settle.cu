@@ -39,7 +39,11 @@ struct Settling {
   unsigned long long* work;
   Leaders leaders;
 
-  __device__ __forceinline__ void begin(const Tile&) { leaders.clear(); }
+  __device__ __forceinline__ void begin(const Tile& tile) {
+    leaders.clear();
+    const int row = tile.owned_row();
+    if (row >= 0) prefetch(norms + row), prefetch(slacks + row);  // for the end
+  }
 
   __device__ __forceinline__ void panel(const Tile&, int number, const Scores& scores) { leaders.take(number, scores); }
 

@@ -18,11 +18,18 @@
 #define RESIDENT 1
 #endif
 
+#ifndef SCREEN_WGMMA
+#define SCREEN_WGMMA 0
+#endif
+
 #include "slice.cuh"
 #include "warp.cuh"
 #if SCREEN_HALF
 #include <cuda_fp16.h>
-
+#endif
+#if SCREEN_WGMMA
+#include "tile_wgmma.cuh"
+#elif SCREEN_HALF
 #include "tile_f16.cuh"
 #else
 #include "tile_f32.cuh"
@@ -61,6 +68,9 @@ struct Tile {
   __device__ unsigned long long pairs() const { return static_cast<unsigned long long>(live) * n_panels * PANEL; }
 };
 
+#if SCREEN_WGMMA
+#include "scan_wgmma.cuh"
+#else
 // For every tile of the rows kept[0..count()) (null: rows 0..count()): visit.begin(tile), then visit.panel(tile, number,
 // scores) for the leading needs[place of its first row] panels (null: all), then visit.end(tile). All threads of the
 // block call and are called. The count is asked for with every tile: a load is cheaper than a register.
@@ -131,3 +141,4 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
     visit.end(tile);
   }
 }
+#endif

@@ -57,6 +57,7 @@ def compile_with_nvcc(source: str, options: Sequence[str], architecture: str) ->
         path = Path(folder, "kernel.cu")
         path.write_text(source, encoding="utf-8")
         code = f"arch={architecture.replace('sm', 'compute')},code={architecture}"
+        options = [option for option in options if not option.startswith("-arch")]
         command = [nvcc(), *options, "-ftz=true", "-gencode", code, "-cubin", "-o", f"{folder}/kernel.cubin", str(path)]
         done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout + done.stderr

@@ -20,6 +20,7 @@ class Kernel:
     stack_bytes: int  # local memory: spills, and arrays that are indexed at run time
     shared_bytes: int  # declared with a size; what a launch adds to it is not known here
     max_threads: int  # of a block: __launch_bounds__, or 0 without
+    remarks: tuple[str, ...]  # of the assembler, on products of warpgroups that it lets wait for each other
     opcodes: Counter[str]  # SASS instructions of its text (not of its run), with their modifiers: "LDG.E.128.CONSTANT"
 
     def count(self, pattern: str) -> int:
@@ -43,6 +44,7 @@ def read_kernels(cubin: bytes, log: str) -> dict[str, Kernel]:
             stack_bytes=_sum(r"(\d+) bytes stack frame", entry),
             shared_bytes=_sum(r"(\d+) bytes smem", entry),
             max_threads=threads.get(name, 0),
+            remarks=tuple(re.findall(rf"(\(C75\d+\).*) in the function '{name}'", log)),
             opcodes=opcodes[name],
         )
     return kernels

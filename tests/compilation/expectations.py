@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from gpuclust.engines.cuda.variants import HALF, SINGLE, Macros
+from gpuclust.engines.cuda.variants import HALF, SINGLE, WARPGROUPS, Macros
 from tests.compilation.compiler import capability
 from tests.compilation.cubin import Kernel
 from tests.compilation.variants import Job
@@ -34,6 +34,7 @@ WIDE = r"(LDG|LDGSTS)\b.*\.128"
 
 EXPECTATIONS = [
     Expectation(TILES, "HMMA|HGMMA", True, "float16 tiles are for tensor cores", HALF),
+    Expectation("settle", "HGMMA", True, "warpgroups multiply from shared memory", (WARPGROUPS,)),
     Expectation(TILES, "HMMA|HGMMA", False, "float32 tiles keep all digits of the products", SINGLE),
     Expectation(TILES, "FFMA", True, "float32 tiles are fused multiply-adds", SINGLE),
     Expectation(TILES, r"LDGSTS\b.*\.128", True, "slices are copied beside the products", capability=80),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gpuclust._resources import kernels_folder
+from gpuclust.engines.cuda.variants import WARPGROUPS
 from tests.compilation.compiler import capability
 from tests.compilation.cubin import Kernel
 from tests.compilation.occupancy import MULTIPROCESSORS, WARP
@@ -16,7 +17,8 @@ BEGIN, END = "<!-- static figures: begin -->", "<!-- static figures: end -->"
 
 HEADER = ["kernel", "threads", "registers", "shared memory", "blocks", "occupancy", "instructions in its text"]
 COUNTED = {  # those that tell how a kernel does its work
-    "HMMA": "HMMA|HGMMA",
+    "HGMMA": "HGMMA",
+    "HMMA": "HMMA",
     "FFMA": "FFMA",
     "float64": "D(ADD|MUL|FMA)",
     "wide load": r"(LDG|LDGSTS)\b.*\.128",
@@ -40,7 +42,7 @@ def table(measured: Mapping[Job, Mapping[str, Kernel]]) -> list[str]:
             blocks = job.resident_blocks(kernel)
             counts = {says: kernel.count(pattern) for says, pattern in COUNTED.items()}
             cells = [
-                f"{job.variant.file}.cu `{name}`{_screen(job)}",
+                f"{job.variant.file}.cu `{name}`{_variant(job)}",
                 kernel.max_threads,
                 kernel.registers,
                 kernel.shared_bytes + job.shared_bytes,
@@ -52,9 +54,15 @@ def table(measured: Mapping[Job, Mapping[str, Kernel]]) -> list[str]:
     return lines
 
 
-def _screen(job: Job) -> str:
-    screen = dict(job.variant.macros).get("SCREEN")
-    return f", {screen.strip('_')} screen" if screen else ""
+def _variant(job: Job) -> str:
+    macros, words = dict(job.variant.macros), []
+    if "SCREEN" in macros:
+        words.append(f"{macros['SCREEN'].strip('_')} screen")
+    if WARPGROUPS in job.variant.macros:
+        words.append("warpgroups")
+    if "RESIDENT" in macros:
+        words.append("rows resident" if macros["RESIDENT"] == "1" else "rows streamed")
+    return "".join(f", {word}" for word in words)
 
 
 def _row(cells: Iterable[object]) -> str:

@@ -22,6 +22,7 @@ def faults(job: Job, kernel: Kernel) -> list[str]:
         opcodes = sorted(opcode for opcode in kernel.opcodes if re.match(pattern, opcode))
         if opcodes:
             found.append(f"{', '.join(opcodes)}: {says}")
+    found += kernel.remarks
     if kernel.spill_bytes:
         found.append(f"spills {kernel.spill_bytes} bytes of registers")
     if not kernel.max_threads:

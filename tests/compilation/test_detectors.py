@@ -33,6 +33,11 @@ def test_a_spill_is_found(architecture):
     assert "local memory" in found["spill"]
 
 
+def test_products_of_warpgroups_that_wait_for_each_other_are_found():
+    found, _ = planted("serialized")
+    assert "(C7514)" in found["serialized"]
+
+
 def test_an_array_in_local_memory_is_found():
     found, kernels = planted("local_array")
     assert kernels["local_array"].spill_bytes == 0

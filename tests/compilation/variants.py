@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION, Precision
 from gpuclust.engines.cuda.tiles import DECIDE, GAINS, SETTLE, Shape, Tile, tile_for
 from gpuclust.engines.cuda.variants import Variant, row_macros
+from gpuclust.engines.cuda.warpgroups import NARROWEST, WarpgroupTile, warpgroup_tile
 from tests.compilation.compiler import ARCHITECTURES, capability
 from tests.compilation.cubin import Kernel
 from tests.compilation.occupancy import MULTIPROCESSORS, resident_blocks
@@ -49,6 +51,9 @@ def all_jobs() -> list[Job]:
 
 def jobs(architecture: str) -> Iterator[Job]:
     """What a device of this architecture may be asked to run."""
+    if capability(architecture) == 90:
+        for warpgroups, widths in warpgroup_tiles().items():
+            yield _tiled(Variant("settle", warpgroups.macros), architecture, warpgroups, widths)
     precisions = [SINGLE_PRECISION, HALF_PRECISION] if capability(architecture) >= 80 else [SINGLE_PRECISION]
     for file in ("centers", "seeding", "total"):
         yield Job(Variant(file), architecture)
@@ -76,6 +81,15 @@ def tiles(architecture: str, precision: Precision, shape: Shape) -> dict[Tile, t
     return {tile: tuple(served) for tile, served in widths.items()}
 
 
-def _tiled(variant: Variant, architecture: str, tile: Tile, widths: tuple[int, ...]) -> Job:
+def warpgroup_tiles() -> dict[WarpgroupTile, tuple[int, ...]]:
+    """Those that take the place of settle's on compute capability 9.0, but for narrow rows."""
+    widths: dict[WarpgroupTile, dict[int, None]] = {}
+    for n_clusters, width in product((100, 1000), WIDTHS):
+        if width >= NARROWEST:
+            widths.setdefault(warpgroup_tile(width, n_clusters), {})[width] = None
+    return {tile: tuple(served) for tile, served in widths.items()}
+
+
+def _tiled(variant: Variant, architecture: str, tile: Tile | WarpgroupTile, widths: tuple[int, ...]) -> Job:
     width = WIDTH if WIDTH in widths else max(widths)
     return Job(variant, architecture, widths, tile.threads, tile.shared_memory(width))

@@ -25,6 +25,7 @@ from .module import kernel_file
 __all__ = ["GpuModule", "take_over"]
 
 _PLAIN_SHARED_MEMORY = 48 * 1024
+_WARPGROUPS = (9, 0)  # compute capability of wgmma
 _TENSOR_CORES = 8  # compute capability, the major number, of those that screens of float16 run on
 
 
@@ -58,6 +59,8 @@ class GpuModule:
             pytest.skip(f"order={order!r}: a GPU runs threads in an order of its own")
         if _properties(xp)["major"] < _TENSOR_CORES and macros.get("SCREEN_HALF") == "1":
             pytest.skip("screens of float16 need compute capability 8.0")
+        if "SCREEN_WGMMA" in macros and (_properties(xp)["major"], _properties(xp)["minor"]) != _WARPGROUPS:
+            pytest.skip("wgmma needs compute capability 9.0")
         self.xp, self._module = xp, _compiled(xp, kernel_file(Path(path)), tuple(macros.items()))
 
     def get_function(self, name: str) -> "GpuFunction":

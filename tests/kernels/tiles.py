@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.engines.cuda.warpgroups import WarpgroupTile
 from tests.emulation import Module
 from tests.kernels.screens import DTYPES, Problem, Rows
 
@@ -27,9 +28,9 @@ class State:
 
 def launch(
     file: str, name: str, problem: Problem, rows: Rows, *args: Any, blocks: int = 2,
-    macros: dict[str, int] | None = None, **options: Any,
+    macros: dict[str, int] | None = None, tile: WarpgroupTile | None = None, **options: Any,
 ) -> None:  # fmt: skip
-    """Kernel ``name`` of a file, whose first arguments are ``rows``; ``macros`` of kernels/tile.cuh."""
+    """Kernel ``name`` of a file, whose first arguments are ``rows``; ``macros`` of kernels/tile.cuh, or ``tile``'s."""
     panel, resident = DEFAULTS[file]
     row_bytes, half = int(rows.width) * DTYPES[problem.screen].itemsize, problem.screen == "half"
     numbers = {"PANEL": panel, "SLICE_BYTES": 128, "STAGES": 3, "WARPS": 4}
@@ -40,8 +41,11 @@ def launch(
     slices = -(-row_bytes // numbers["SLICE_BYTES"]) if numbers["RESIDENT"] else numbers["STAGES"]
     shared = slices * tile_rows * numbers["SLICE_BYTES"] + 4 * tile_rows
     shared += numbers["STAGES"] * numbers["PANEL"] * (numbers["SLICE_BYTES"] + 4)
-    function = Module(file, {**types, **numbers}, **options).get_function(name)
-    function((blocks,), (tile_rows if half else 256,), (*rows, *args), shared_mem=shared)
+    threads, defines = tile_rows if half else 256, {**types, **numbers}
+    if tile is not None:
+        threads, defines, shared = tile.threads, {**types, **dict(tile.macros)}, tile.shared_memory(int(rows.width))
+    function = Module(file, defines, **options).get_function(name)
+    function((blocks,), (threads,), (*rows, *args), shared_mem=shared)
 
 
 class Outcome:

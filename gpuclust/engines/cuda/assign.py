@@ -13,7 +13,7 @@ from gpuclust.engines.cuda.centers import CudaCenters
 from gpuclust.engines.cuda.launch import Kernels
 from gpuclust.engines.cuda.precision import SINGLE_PRECISION, Precision
 from gpuclust.engines.cuda.rows import PlacedRows, ScreenRows
-from gpuclust.engines.cuda.tiles import DECIDE, SETTLE, Shape, tile_for
+from gpuclust.engines.cuda.tiles import DECIDE, SETTLE, Shape, settle_tile, tile_for
 from gpuclust.engines.cuda.variants import Variant
 from gpuclust.engines.planner import SketchUse
 
@@ -87,7 +87,7 @@ def in_full(
     inverse_unit = np.float32(1.0 / frame.unit)
     rows_screened = (screen.values, np.int32(screen.width), screen.norms, screen.slacks)
     labels = (state.labels, state.upper, state.lower)
-    tile = tile_for(device, precision, screen.width, SETTLE)
+    tile = settle_tile(device, precision, screen.width, len(centers.values))
 
     def settle(kept: Any | None, needs: Any | None, count: Any) -> None:
         kernels.launch(

@@ -29,6 +29,9 @@ class Device:
     capability : int
         Compute capability as one number: 90 for sm_90.
     n_multiprocessors : int
+    has_wgmma, wgmma : bool
+        Whether settle's float16 tiles can be, and are, those of `gpuclust.engines.cuda.warpgroups`. They are not until
+        a GPU has passed their tests (tests/kernels/test_wgmma.py): set ``wgmma`` to try and to compare.
     shared_memory : int
         Most bytes of shared memory that a block may ask for.
     """
@@ -41,6 +44,9 @@ class Device:
         self.xp, self.number = xp, number
         properties = xp.cuda.runtime.getDeviceProperties(number)
         self.capability = 10 * properties["major"] + properties["minor"]
+        # From this version on NVRTC takes sm_90a beside CuPy's sm_90.
+        self.has_wgmma = self.capability == 90 and xp.cuda.nvrtc.getVersion() >= (12, 9)
+        self.wgmma = False
         self.n_multiprocessors = int(properties["multiProcessorCount"])
         self.shared_memory = int(properties["sharedMemPerBlockOptin"])
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["HALF", "SINGLE", "Macros", "Variant", "row_macros"]
+__all__ = ["HALF", "SINGLE", "WARPGROUPS", "Macros", "Variant", "row_macros"]
 
 Macros = tuple[tuple[str, str], ...]
 
 SINGLE: Macros = (("SCREEN", "float"), ("SCREEN_HALF", "0"))
 HALF: Macros = (("SCREEN", "__half"), ("SCREEN_HALF", "1"))
+WARPGROUPS = ("SCREEN_WGMMA", "1")
 _ROW_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 # `-fmad=false`: a product and a sum are contracted only where a kernel writes fmaf. CuPy itself adds `-ftz=true`.
 _OPTIONS = ("-std=c++17", "-fmad=false")
@@ -39,5 +40,7 @@ class Variant(NamedTuple):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What the compiler is told, besides the architecture."""
-        return (*_OPTIONS, *(f"-D{name}={value}" for name, value in self.macros))
+        """What the compiler is told, besides the architecture; of 9.0, what no later one has is asked for here."""
+        # Beside CuPy's own -arch=sm_90: NVRTC makes one of the two, from 12.9 on.
+        architecture = ("-arch=sm_90a",) if WARPGROUPS in self.macros else ()
+        return (*_OPTIONS, *architecture, *(f"-D{name}={value}" for name, value in self.macros))

@@ -62,6 +62,15 @@ def test_lloyd(capability, n, d, k, dtype, screen):
     assert found[0].n_iter > 3
 
 
+def test_warpgroups_multiply_where_that_is_asked_for():
+    X, centers = blobs(600, 70, 150)
+    engine = emulated(capability=(9, 0))
+    assert engine.device.has_wgmma
+    assert not emulated(capability=(10, 0)).device.has_wgmma
+    engine.device.wgmma = True
+    assert_same(run(engine, X, centers, screen="full"), run(get_engine("cpu"), X, centers, screen="full"))
+
+
 @pytest.mark.parametrize("order", ["lifo", "random"])
 def test_the_order_of_threads_does_not_matter(order):
     X, centers = blobs(300, 10, 20)
