@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 import pytest
 
+import gpuclust.engines.cuda
 from gpuclust._resources import kernels_folder
 from gpuclust.engines.cuda.source import kernel_source
 from tests.compilation import budgets, page
 from tests.compilation.budgets import excesses
 from tests.compilation.compiler import compile_with_nvcc, nvcc
+from tests.compilation.cubin import Kernel
 from tests.compilation.expectations import unmet
+from tests.compilation.measure import measure
 from tests.compilation.rules import faults
-from tests.compilation.variants import all_jobs, jobs
+from tests.compilation.variants import Job, all_jobs, jobs
 
 # The two that differ most: the oldest, without asynchronous copies, and the one whose figures the page shows.
 ALWAYS = ("sm_75", page.ARCHITECTURE)
 
 ALL = all_jobs()
 BUDGETS = budgets.load()
+WRAPPERS = Path(gpuclust.engines.cuda.__file__).parent.glob("*.py")
 JOBS = [pytest.param(job, id=str(job), marks=[] if job.architecture in ALWAYS else pytest.mark.slow) for job in ALL]
+
+
+@pytest.fixture(scope="module")
+def kernels_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Job], dict[str, Kernel]]]:
+    """The kernels of a compilation. Those that this run's tests will ask for are all begun at once."""
+    with ThreadPoolExecutor() as pool:
+        begin = cache(lambda job: pool.submit(measure, job))
+        for item in request.session.items:
+            if item.path == request.path and item.originalname == "test_machine_code":
+                begin(item.callspec.params["job"])
+        yield lambda job: begin(job).result()
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -49,6 +71,25 @@ def test_the_page_has_a_row_for_every_kernel_and_no_other(kernels_of):
     by_hand, _, _ = page.split(page.path().read_text(encoding="utf-8"))
     described = re.findall(r"^\| `(\w+)` \|", by_hand, re.MULTILINE)
     assert sorted(described) == sorted({name for job in page.jobs_shown() for name in kernels_of(job)})
+
+
+def test_every_kernel_is_launched_with_its_block(kernels_of):
+    compiled = {name: kernel for job in page.jobs_shown() for name, kernel in kernels_of(job).items()}
+    found = list(launches())
+    assert {name for _, name, _ in found} == set(compiled)
+    for module, name, threads in found:
+        if not threads.endswith(".threads"):  # a tile's: test_machine_code compares them for every tile
+            constants = vars(importlib.import_module(f"gpuclust.engines.cuda.{module}"))
+            assert eval(threads, constants) == compiled[name].max_threads, f"{module}: {name}"
+
+
+def launches() -> Iterator[tuple[str, str, str]]:
+    """Module, kernel and expression of the threads of every `kernels.launch(variant, name, grid, threads, ...)`."""
+    for path in WRAPPERS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "launch":
+                _, name, _, threads, *_ = node.args
+                yield path.stem, ast.literal_eval(name), ast.unparse(threads)
 
 
 @pytest.mark.slow
