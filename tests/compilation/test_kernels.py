@@ -29,7 +29,7 @@ ALWAYS = ("sm_75", page.ARCHITECTURE)
 
 ALL = all_jobs()
 BUDGETS = budgets.load()
-WRAPPERS = Path(gpuclust.engines.cuda.__file__).parent.glob("*.py")
+WRAPPERS = sorted(Path(gpuclust.engines.cuda.__file__).parent.glob("*.py"))
 JOBS = [pytest.param(job, id=str(job), marks=[] if job.architecture in ALWAYS else pytest.mark.slow) for job in ALL]
 
 

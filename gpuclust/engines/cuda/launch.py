@@ -16,6 +16,8 @@ from gpuclust.errors import DeviceError
 __all__ = ["Kernels"]
 
 _NULL = np.uintp(0)
+# One for the process: NVRTC loses its built-in functions when two threads begin to compile at once.
+_lock = threading.Lock()
 # A launch gets no more dynamic shared memory than this without asking the driver first.
 _PLAIN_SHARED_MEMORY = 48 * 1024
 
@@ -35,7 +37,6 @@ class Kernels:
         self.device, self.xp, self.frames = device, device.xp, Frames(device.xp)
         self._modules: dict[Variant, Any] = {}
         self._functions: dict[tuple[Variant, str], Any] = {}
-        self._lock = threading.Lock()
 
     def blocks(self, work: int, per_multiprocessor: int) -> int:
         """Blocks of a persistent grid: what the device holds at once, and no more than there is work for."""
@@ -64,7 +65,7 @@ class Kernels:
         function(blocks, (threads,), tuple(_NULL if arg is None else arg for arg in args), shared_mem=shared_memory)
 
     def _function(self, variant: Variant, name: str, shared_memory: int) -> Any:
-        with self._lock:
+        with _lock:
             function = self._functions.get((variant, name))
             if function is None:
                 function = self._functions[variant, name] = self._compiled(variant, name)
