@@ -35,7 +35,7 @@ while (($#)); do
     esac
 done
 budget=${budget:-${quick:+150}}
-[[ ${budget:=0} =~ ^[0-9]+$ ]] || { echo "--budget $budget: a number of seconds" >&2; exit 2; }
+[[ ${budget:=0} =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "--budget $budget: a number of seconds" >&2; exit 2; }
 command -v "$python" >/dev/null || { echo "no interpreter $python: run \`make test\` once, or set PYTHON" >&2; exit 2; }
 
 work=$(mktemp -d)

@@ -88,8 +88,14 @@ def test_who_asks_again_after_a_second_need_not_wait():
     process.terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=1.2)
-    process.terminate()
-    assert process.wait(timeout=30) == 143
+    for _ in range(100):
+        process.terminate()
+        try:
+            process.wait(timeout=0.3)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.returncode == 143
 
 
 def test_an_ignored_signal_stays_ignored():
