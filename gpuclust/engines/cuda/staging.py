@@ -27,7 +27,7 @@ class Staging:
         """Return ``rows`` on the device, for work on the current stream until the next call."""
         work = self._xp.cuda.get_current_stream()
         # What was enqueued since the last call is the work on the last piece.
-        self._slots[0].used.record(work)
+        self._slots[0].used = self._recorded(work)
         self._slots.reverse()
         slot = self._slots[0]
         slot.sent.synchronize()
@@ -35,16 +35,22 @@ class Staging:
         placed = slot.device[: len(rows)]
         self._stream.wait_event(slot.used)
         placed.set(slot.host[: len(rows)], stream=self._stream)
-        slot.sent.record(self._stream)
+        slot.sent = self._recorded(self._stream)
         work.wait_event(slot.sent)
         return placed
 
+    def _recorded(self, stream: Any) -> Any:
+        event = self._xp.cuda.Event(disable_timing=True)
+        event.record(stream)
+        return event
+
 
 class _Slot:
+    """A pinned host buffer and a device buffer, when the last copy was ``sent``, and the last piece ``used``."""
+
     def __init__(self, xp: Any, shape: tuple[int, int], dtype: np.dtype) -> None:
         size = shape[0] * shape[1]
         self.host = np.frombuffer(xp.cuda.alloc_pinned_memory(size * dtype.itemsize), dtype, size).reshape(shape)
         self.device = xp.empty(shape, dtype)
-        self.sent, self.used = (xp.cuda.Event(disable_timing=True) for _ in range(2))
-        for event in (self.sent, self.used):
-            event.record()
+        self.sent = self.used = xp.cuda.Event(disable_timing=True)
+        self.used.record()

@@ -125,6 +125,8 @@ class ndarray(NDArrayOperatorsMixin):
     # Elements
 
     def __getitem__(self, key: Any) -> "ndarray":
+        if isinstance(key, slice):  # a view: nothing is computed, and nothing waited for
+            return self._wrapped(self.host[key])
         return self._computed(self.host.__getitem__, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
