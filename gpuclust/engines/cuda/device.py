@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
+from gpuclust._cancel import checkpoint
 from gpuclust.engines.cuda import pool
 from gpuclust.errors import DeviceError, DeviceMemoryError
 
@@ -57,7 +58,7 @@ class Device:
     def active(self) -> Iterator[None]:
         """Make this the current device, share memory with torch, and turn CUDA's errors into gpuclust's.
 
-        The current stream stays the caller's.
+        The current stream stays the caller's. A cancelled job ends here, before it asks more of the device.
 
         Raises
         ------
@@ -66,6 +67,7 @@ class Device:
         DeviceError
             Any other error of the CUDA runtime or driver.
         """
+        checkpoint()
         cuda = self.xp.cuda
         try:
             with cuda.Device(self.number), pool.shared_with_torch(self.xp, self.number):

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from gpuclust import KMeans
+from gpuclust import KMeans, _cancel
 from gpuclust.algorithms import assignment, lloyd, seeding
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines import get_engine
@@ -270,3 +270,14 @@ def test_errors_of_the_runtime_are_device_errors():
     cuda = engine.device.xp.cuda
     with pytest.raises(DeviceError, match="cuda:0 failed: "), engine.device.active():
         raise cuda.runtime.CUDARuntimeError(1)
+
+
+def test_a_cancelled_job_asks_no_more_of_the_device():
+    engine = emulated()
+    _cancel.request(KeyboardInterrupt())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine.full(3, 0.0, np.float64)
+    finally:
+        _cancel.withdraw()
+    assert engine.to_host(engine.full(3, 0.0, np.float64)).tolist() == [0.0, 0.0, 0.0]
