@@ -1,8 +1,4 @@
-"""Several GPUs in one process: each holds a part of the rows, their integer sums are added, so the bits stay the same.
-
-Rows are cut into stripes; stripe i lies on device i mod n. Per-row arrays have a piece per stripe. What belongs to all
-rows, centres and their movement, is made on the first device and copied to the others when they ask for it.
-"""
+"""Several GPUs in one process: each holds a part of the rows, and their integer sums are added: the same bits."""
 
 from __future__ import annotations
 
@@ -11,82 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.engines.base import Assignment, Engine, Movement, Outcome, Part, Stream, Sums, Update
+from gpuclust.engines.base import Assignment, Engine, Movement, Part, Stream, Sums
 from gpuclust.engines.canonical import Frame
+from gpuclust.engines.cuda import stripes
 from gpuclust.engines.cuda.engine import CudaEngine
 from gpuclust.engines.cuda.rows import PlacedRows
+from gpuclust.engines.cuda.stripes import (
+    Shared,
+    SplitAssignment,
+    SplitCenters,
+    SplitRows,
+    SplitSums,
+    SplitUpdate,
+    here,
+    moved,
+)
 from gpuclust.engines.cuda.totals import ExactTotal
 
 __all__ = ["SplitCudaEngine"]
-
-# A multiple of every number of rows that an algorithm looks at by itself (a block of draws, a piece of k-means||).
-STRIPE = 1 << 20
-
-
-class SplitRows:
-    """A per-row array in stripes. A slice lies within one stripe and is that device's array."""
-
-    def __init__(self, engines: list[CudaEngine], stripes: list[Any], n_rows: int) -> None:
-        self._engines, self.stripes, self._n_rows = engines, stripes, n_rows
-
-    def __len__(self) -> int:
-        return self._n_rows
-
-    def __getitem__(self, rows: slice) -> Any:
-        stripe, local = _local(rows)
-        return self.stripes[stripe][local]
-
-    def __setitem__(self, rows: slice, values: Any) -> None:
-        stripe, local = _local(rows)
-        with self._engines[stripe % len(self._engines)].device.active():
-            self.stripes[stripe][local] = values
-
-    def fill(self, value: float) -> None:
-        for i, stripe in enumerate(self.stripes):
-            with self._engines[i % len(self._engines)].device.active():
-                stripe.fill(value)
-
-
-class Shared:
-    """An array that all devices may need: made in one place, copied to a device when it is first wanted there."""
-
-    def __init__(self, values: Any, home: int | None = None) -> None:
-        self._copies: dict[int | None, Any] = {home: values}
-        self.shape = values.shape
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def __getitem__(self, rows: Any) -> Shared:
-        home, values = next(iter(self._copies.items()))
-        return Shared(values[rows], home)
-
-    def on(self, engine: CudaEngine) -> Any:
-        """The array on the engine's device."""
-        number = engine.device.number
-        if number not in self._copies:
-            self._copies[number] = engine.array(next(iter(self._copies.values())))
-        return self._copies[number]
-
-
-class SplitAssignment(Assignment):
-    """State of a fit in stripes; all stripes of a device share its flag and its screening."""
-
-    def __init__(self, engines: list[CudaEngine], stripes: list[Assignment], n_rows: int) -> None:
-        self.parts = stripes
-        names = ("labels", "previous", "upper", "lower")
-        super().__init__(*(SplitRows(engines, [getattr(part, name) for part in stripes], n_rows) for name in names))
-
-    def __getitem__(self, rows: slice) -> Assignment:
-        stripe, local = _local(rows)
-        return self.parts[stripe][local]
-
-
-def _local(rows: slice) -> tuple[int, slice]:
-    """The stripe of some rows, and their place in it."""
-    stripe = rows.start // STRIPE
-    assert rows.stop <= (stripe + 1) * STRIPE, "rows of one stripe"
-    return stripe, slice(rows.start - stripe * STRIPE, rows.stop - stripe * STRIPE)
 
 
 class SplitCudaEngine(Engine):
@@ -113,7 +51,7 @@ class SplitCudaEngine(Engine):
         return self.engines[stripe % len(self.engines)]
 
     def _stripes(self, n_rows: int, make: Callable[[CudaEngine, int], Any]) -> list[Any]:
-        sizes = [min(STRIPE, n_rows - first) for first in range(0, n_rows, STRIPE)]
+        sizes = [min(stripes.STRIPE, n_rows - first) for first in range(0, n_rows, stripes.STRIPE)]
         return [make(self._of_stripe(i), size) for i, size in enumerate(sizes)]
 
     # -- data --------------------------------------------------------------------------------------------------------
@@ -125,10 +63,10 @@ class SplitCudaEngine(Engine):
         for chunk in chunks:
             at, end = chunk.start, chunk.start + len(chunk.rows)
             while at < end:
-                stop = min(end, (at // STRIPE + 1) * STRIPE)
+                stop = min(end, (at // stripes.STRIPE + 1) * stripes.STRIPE)
                 rows = chunk.rows[at - chunk.start : stop - chunk.start]
                 piece = [type(chunk)(at, rows)]
-                yield from self._of_stripe(at // STRIPE).placed(piece, keep=keep)
+                yield from self._of_stripe(at // stripes.STRIPE).placed(piece, keep=keep)
                 at = stop
 
     def holds(self, n_bytes: int) -> bool:
@@ -196,14 +134,14 @@ class SplitCudaEngine(Engine):
     ) -> None:
         engine = self._of(rows)
         part = state[slice(start, start + len(rows))]
-        engine.assign(rows, 0, centers.on(engine), part, _moved(movement, engine), certify=certify)
+        engine.assign(rows, 0, centers.on(engine), part, moved(movement, engine), certify=certify)
 
     def move_rows(self, rows: PlacedRows, weights: Any | None, state: Assignment, frame: Frame, sums: Sums) -> None:
         assert isinstance(sums, SplitSums)
         engine = self._of(rows)
         if isinstance(state, SplitAssignment):
             state = state[slice(0, len(rows))]
-        engine.move_rows(rows, _here(weights, engine), state, frame, sums.on[rows.device])
+        engine.move_rows(rows, here(weights, engine), state, frame, sums.on[rows.device])
 
     def update_centers(
         self,
@@ -247,14 +185,14 @@ class SplitCudaEngine(Engine):
 
     def relabel(self, state: Assignment, row: int, label: int) -> None:
         assert isinstance(state, SplitAssignment)
-        stripe = row // STRIPE
-        self._of_stripe(stripe).relabel(state.parts[stripe], row - stripe * STRIPE, label)
+        stripe = row // stripes.STRIPE
+        self._of_stripe(stripe).relabel(state.parts[stripe], row - stripe * stripes.STRIPE, label)
 
     # -- distances ---------------------------------------------------------------------------------------------------
 
     def distances(self, rows: PlacedRows, centers: Shared, labels: Any | None, frame: Frame) -> Any:
         engine = self._of(rows)
-        return engine.distances(rows, centers.on(engine), _here(labels, engine), frame)
+        return engine.distances(rows, centers.on(engine), here(labels, engine), frame)
 
     def pairwise(self, rows: PlacedRows, centers: Shared, frame: Frame) -> np.ndarray:
         engine = self._of(rows)
@@ -264,9 +202,9 @@ class SplitCudaEngine(Engine):
         totals: dict[int, ExactTotal] = {}
         for part in parts:
             engine = self._of(part.rows)
-            own = None if labels is None else _here(labels[part.rows_slice], engine)
+            own = None if labels is None else here(labels[part.rows_slice], engine)
             engine.add_inertia(
-                totals, part._replace(weights=_here(part.weights, engine)), centers.on(engine), own, frame
+                totals, part._replace(weights=here(part.weights, engine)), centers.on(engine), own, frame
             )
         return self._first.rounded_total(totals)
 
@@ -282,7 +220,7 @@ class SplitCudaEngine(Engine):
         sketch: Any | None = None,
     ) -> tuple[np.ndarray, None]:
         engine = self._of(part.rows)
-        mine = part._replace(weights=_here(part.weights, engine))
+        mine = part._replace(weights=here(part.weights, engine))
         return engine.gains(mine, candidates, nearest, factor, frame)
 
     def adopt(
@@ -305,73 +243,23 @@ class SplitCudaEngine(Engine):
         self, nearest: Any, weights: Any | None, factor: float, chance: float, stream: Stream, start: int
     ) -> np.ndarray:
         engine = self._at(nearest)
-        return engine.oversample(nearest, _here(weights, engine), factor, chance, stream, start)
+        return engine.oversample(nearest, here(weights, engine), factor, chance, stream, start)
 
     def largest(self, values: SplitRows, weights: Shared | None) -> float:
-        found = (engine.largest(stripe, _here(own, engine)) for engine, stripe, own in self._weighed(values, weights))
+        found = (engine.largest(stripe, here(own, engine)) for engine, stripe, own in self._weighed(values, weights))
         return max(found)
 
     def block_totals(self, values: SplitRows, weights: Shared | None, factor: float) -> np.ndarray:
         found = [
-            engine.block_totals(stripe, _here(own, engine), factor)
+            engine.block_totals(stripe, here(own, engine), factor)
             for engine, stripe, own in self._weighed(values, weights)
         ]
         return np.concatenate(found)
 
     def _weighed(self, values: SplitRows, weights: Shared | None) -> Iterator[tuple[CudaEngine, Any, Any | None]]:
         for i, stripe in enumerate(values.stripes):
-            own = None if weights is None else weights[i * STRIPE : i * STRIPE + len(stripe)]
+            own = None if weights is None else weights[i * stripes.STRIPE : i * stripes.STRIPE + len(stripe)]
             yield self._of_stripe(i), stripe, own
 
     def _at(self, array: Any) -> CudaEngine:
         return next(engine for engine in self.engines if engine.device.number == array.device.id)
-
-
-class SplitSums(Sums):
-    """Sums of each device's rows; ``on`` device number."""
-
-    def __init__(self, on: dict[int, Sums]) -> None:
-        self.on = on
-        any_part = next(iter(on.values()))
-        super().__init__(any_part.high, any_part.low, any_part.weight_high, any_part.weight_low, any_part.n_moved)
-
-
-class SplitCenters:
-    """Centres prepared by the devices that ask for them."""
-
-    def __init__(self, centers: Shared, frame: Frame, movement: Movement | None) -> None:
-        self._centers, self._frame, self._movement = centers, frame, movement
-        self._prepared: dict[int, Any] = {}
-
-    def on(self, engine: CudaEngine) -> Any:
-        """The centres as the engine's `assign` reads them."""
-        number = engine.device.number
-        if number not in self._prepared:
-            movement = _moved(self._movement, engine)
-            self._prepared[number] = engine.prepare_centers(self._centers.on(engine), self._frame, movement)
-        return self._prepared[number]
-
-
-class SplitUpdate:
-    """The first device's update, for all."""
-
-    def __init__(self, update: Update, number: int, state: SplitAssignment) -> None:
-        self._update, self._state = update, state
-        self.centers = Shared(update.centers, number)
-        self.movement = Movement(*(Shared(array, number) for array in update.movement))
-
-    def outcome(self) -> Outcome:
-        """What the update found. What the first device's screens go on in, the others' do too."""
-        found = self._update.outcome()
-        for part in self._state.parts:
-            part.screening.precision = self._state.parts[0].screening.precision  # type: ignore[attr-defined]
-        return found
-
-
-def _here(array: Any | None, engine: CudaEngine) -> Any | None:
-    """The array on the engine's device; one that is no `Shared` lies there."""
-    return array.on(engine) if isinstance(array, Shared) else array
-
-
-def _moved(movement: Movement | None, engine: CudaEngine) -> Movement | None:
-    return None if movement is None else Movement(*(_here(array, engine) for array in movement))

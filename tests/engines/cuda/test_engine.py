@@ -15,7 +15,7 @@ from gpuclust import KMeans, _cancel
 from gpuclust.algorithms import assignment, lloyd, seeding
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines import get_engine
-from gpuclust.engines.cuda import placement, rows, split, update
+from gpuclust.engines.cuda import placement, rows, split, stripes, update
 from gpuclust.engines.cuda.engine import CudaEngine
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION
 from gpuclust.errors import DeviceError, DeviceMemoryError
@@ -98,7 +98,7 @@ class TestWays:
 
     @pytest.fixture(autouse=True)
     def small_pieces(self, monkeypatch):
-        monkeypatch.setattr(split, "STRIPE", 256)
+        monkeypatch.setattr(stripes, "STRIPE", 256)
         monkeypatch.setattr(placement, "_SMALLEST_PIECE", 64)
         monkeypatch.setattr(update, "PIECE", 300)
 
@@ -158,7 +158,7 @@ class TestWays:
         assert_same(run(engine, X, centers), run(get_engine("cpu"), X, centers))
 
     def test_seeding_on_several_devices(self, monkeypatch):
-        monkeypatch.setattr(split, "STRIPE", 1024)  # a block of draws
+        monkeypatch.setattr(stripes, "STRIPE", 1024)  # a block of draws
         monkeypatch.setattr(seeding, "_DRAWN_ROWS", 1024)
         X, weights = blobs(2500, 6, 9)[0], datasets.weights(2500)
         engines = split.SplitCudaEngine([0, 1], EmulatedCuPy(asynchronous=True, n_devices=2)), get_engine("cpu")

@@ -18,7 +18,7 @@ from gpuclust import KMeans, MiniBatchKMeans
 from gpuclust.algorithms import assignment
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines import get_engine
-from gpuclust.engines.cuda import placement, split
+from gpuclust.engines.cuda import placement, stripes
 from gpuclust.sources import as_source
 from tests import datasets
 from tests.emulation import EmulatedCuPy
@@ -252,8 +252,8 @@ def test_torch_tensors(cupy: Any, dtype: str) -> None:
 def test_several_gpus(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("one GPU")
-    n, stripe = sized(cupy, (700, 256), (5_000_000, split.STRIPE))
-    monkeypatch.setattr(split, "STRIPE", stripe)
+    n, stripe = sized(cupy, (700, 256), (5_000_000, stripes.STRIPE))
+    monkeypatch.setattr(stripes, "STRIPE", stripe)
     X = blobs(n, 10, 8)
     compare(X, 8, weights=datasets.weights(n), device="cuda:0,1", max_iter=3)
     compare(X, 8, to=as_source(X, chunk_rows=n // 3), device="cuda:1,0", init=X[:8], max_iter=2)
