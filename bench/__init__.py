@@ -1,4 +1,4 @@
-"""Benchmarks: gpuclust and its peers, side by side on the same data, from the same initial centres.
+"""Benchmarks: gpuclust and its peers, side by side on the same data, with the same parameters.
 
 ``python -m bench`` runs them (``--help`` lists the options); ``pytest bench`` is the pytest-benchmark view of them.
 """

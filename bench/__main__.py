@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bench import gpu, report, startup, streaming, timing
-from bench.cases import CASES, Case, Unavailable
-from bench.peers import CONTENDERS
+from bench import gpu, readme, report, startup, streaming, timing
+from bench.cases import Case
+from bench.catalog import CASES, KINDS
+from bench.data import Unavailable
 
 OTHERS = {
     "streaming": "20M x 32 from disk, max_memory=512MB: peak resident memory",
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if gpuclust itself failed on a case, 2 if a case or contender does not exist; with --gpu 4 without one.
+        0; 1 if gpuclust itself failed on a case or found other labels than scikit-learn's DBSCAN, 2 if a case or
+        contender does not exist; with --gpu 4 without one.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--gpu" in arguments:
@@ -38,15 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of rows and clusters; not stored unless 1")
     parser.add_argument("--threads", type=int, help="threads of every library (default: all cores); not stored")
     parser.add_argument("--folder", help="where the streaming case puts its 2.6 GB file for the time being")
+    parser.add_argument("--readme", action="store_true", help="write what is stored into the README, run nothing")
     parser.add_argument("--list", action="store_true", help="list cases and contenders, run nothing")
     options = parser.parse_args(arguments)
 
     if options.list:
         print(_listing())
         return 0
+    if options.readme:
+        print(f"written: {readme.update()}")
+        return 0
     names = options.case or [*CASES, *OTHERS]
     unknown = [name for name in names if name not in CASES and name not in OTHERS]
-    unknown += [name for name in options.only if name not in CONTENDERS]
+    unknown += [name for name in options.only if not any(name in kind.peers for kind in KINDS.values())]
     if unknown or options.rounds < 1 or options.scale <= 0:
         print(f"no such case or contender: {unknown}; --rounds and --scale are positive; see --list", file=sys.stderr)
         return 2
@@ -71,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"### {case.title}\n\nSKIPPED: {missing}\n", flush=True)
                 continue
             text = report.table(result)
-            failed |= any("refusal" in entry for key, entry in result["contenders"].items() if "gpuclust" in key)
+            failed |= _wrong(result)
         print(text, flush=True)
         if store:
             report.write(name, result)
@@ -81,16 +87,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _side_by_side(case: Case, rounds: int, only: tuple[str, ...]) -> dict[str, Any]:
-    n_rows, n_features, measurements = timing.measure(case, rounds, only=only)
-    return report.record(case, n_rows, n_features, measurements)
+    shape, arguments, measurements = timing.measure(case, rounds, only=only)
+    return report.record(case, shape, arguments, measurements)
+
+
+def _wrong(result: dict[str, Any]) -> bool:
+    """Whether gpuclust refused the case, or found other labels than scikit-learn where these are to be equal."""
+    ours = [entry for name, entry in result["contenders"].items() if "gpuclust" in name]
+    return any("refusal" in entry or entry.get("labels_unlike_sklearn") for entry in ours)
 
 
 def _listing() -> str:
     lines = ["cases:"]
     lines += [f"  {name:18} {case.title}" for name, case in CASES.items()]
     lines += [f"  {name:18} {title}" for name, title in OTHERS.items()]
-    lines += ["contenders:"]
-    lines += [f"  {name:18} {contender.package}; {contender.note}" for name, contender in CONTENDERS.items()]
+    for kind in KINDS.values():
+        lines += [f"contenders, {kind.kind}:"]
+        lines += [f"  {name:18} {contender.package}; {contender.note}" for name, contender in kind.peers.items()]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""``python -m bench --gpu``: k-means on a GPU, gpuclust and its peers in turns, with the times of gpuclust's kernels.
+"""``python -m bench --gpu``: cases on a GPU, gpuclust and its peers in turns, with the times of gpuclust's kernels.
 
 As in `bench.timing`, every contender has a process of its own, and in each round each runs once, alone, in an order
 that rotates. A turn makes the rows anew on the GPU and frees them, so that a case needs memory for one contender at a
@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 
 from bench import gpu_report
-from bench.gpu_cases import CASES, GpuCase
-from bench.gpu_peers import CONTENDERS, on_host
+from bench.gpu_cases import GpuCase
+from bench.gpu_catalog import CASES, KINDS
 from bench.recording import recording
 from bench.timing import REFUSALS, Measurement, ask, workers
 
 __all__ = ["main"]
 
-SAMPLED_ROWS = 65_536  # whose distance to the nearest centre is the yardstick of quality
 NO_GPU = 4  # exit code: resources
 
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
     names = options.case or list(CASES)
     unknown = [name for name in names if name not in CASES]
-    unknown += [name for name in options.only if name not in CONTENDERS]
+    unknown += [name for name in options.only if not any(name in kind.peers for kind in KINDS.values())]
     if unknown or options.rounds < 1:
         print(f"no such case or contender: {unknown}; --rounds is positive; see --list", file=sys.stderr)
         return 2
@@ -99,8 +98,7 @@ def measure(
             found = measurements[name]
             found.refusal = answer.get("refusal", "")
             if not found.refusal:
-                found.n_iter, found.inertia = answer["n_iter"], answer["inertia"]
-                found.extra_memory = answer["memory"]
+                found.outcome, found.extra_memory = answer["outcome"], answer["memory"]
         turns = [name for name in connections if not measurements[name].refusal]
         for _ in range(rounds):
             for name in turns:
@@ -142,27 +140,27 @@ def _serve(connection: Connection, name: str, case: GpuCase, gpu: bool) -> None:
 
 
 def _turn(what: str, name: str, case: GpuCase, gpu: bool) -> dict[str, Any]:
-    contender = CONTENDERS[name]
+    contender = case.peers[name]
     with recording() if what == "kernels" else nullcontext() as recorder:
         xp = _arrays(gpu)
         rows = case.rows(xp)
-        centers = case.centers(rows)
-        sample = rows[:: -(-case.n_rows // SAMPLED_ROWS)].copy() if what == "first" else None
-        placed, start = contender.place(rows), contender.place(centers)
-        del rows, centers
+        arguments = case.arguments(rows, contender.place)
+        sample = case.sample(rows) if what == "first" else None
+        placed = contender.place(rows)
+        del rows
         # Untimed: loads libraries and compiled code, fills the pools of memory.
-        contender.run(placed, start, 1, gpu)
+        contender.run(placed, *case.warm_up(arguments), gpu)
         if recorder is not None:
             recorder.times()
-            contender.run(placed, start, case.n_iter, gpu)
+            contender.run(placed, *arguments, gpu)
             return {"kernels": [asdict(times) for times in recorder.times()]}
         wall, cpu = time.perf_counter(), time.process_time()
-        found, ran = contender.run(placed, start, case.n_iter, gpu)
+        outcome = contender.run(placed, *arguments, gpu)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        if sample is None:
+        if what == "timed":
             return {"wall": wall, "cpu": cpu}
         memory = _in_use(gpu)
-        return {"n_iter": int(ran), "inertia": _mean_distance(xp, sample, found), "memory": memory}
+        return {"outcome": case.judged(xp, sample, outcome), "memory": memory}
 
 
 def _arrays(gpu: bool) -> Any:
@@ -171,19 +169,6 @@ def _arrays(gpu: bool) -> Any:
 
         return cupy
     return np
-
-
-def _mean_distance(xp: Any, sample: Any, centers: Any, block: int = 2048) -> float:
-    """Mean squared distance of sampled rows to their nearest centre, in float64, shifted by the mean of the centres."""
-    centers = xp.asarray(on_host(centers), dtype=xp.float64)
-    shift = centers.mean(axis=0)
-    centers -= shift
-    half_norms, total = xp.square(centers).sum(axis=1) / 2, 0.0
-    for start in range(0, len(sample), block):
-        part = sample[start : start + block].astype(xp.float64) - shift
-        nearest = (half_norms - part @ centers.T).argmin(axis=1)
-        total += float(xp.square(part - centers[nearest]).sum())
-    return total / len(sample)
 
 
 def _in_use(gpu: bool) -> int:
@@ -210,6 +195,7 @@ def _free() -> None:
 def _listing() -> str:
     lines = ["cases:"]
     lines += [f"  {name:18} {case.title}" for name, case in CASES.items()]
-    lines += ["contenders:"]
-    lines += [f"  {name:18} {contender.package}; {contender.note}" for name, contender in CONTENDERS.items()]
+    for kind in KINDS.values():
+        lines += [f"contenders, {kind.kind}:"]
+        lines += [f"  {name:18} {contender.package}; {contender.note}" for name, contender in kind.peers.items()]
     return "\n".join(lines)

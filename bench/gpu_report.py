@@ -11,9 +11,9 @@ from typing import Any
 
 from bench import report
 from bench.gpu_cases import GpuCase
-from bench.gpu_peers import CONTENDERS
+from bench.gpu_catalog import KINDS
 from bench.recording import KernelTimes
-from bench.roofline import effective_tflops, full_pass, peak_of
+from bench.roofline import full_pass, peak_of
 from bench.timing import Measurement
 
 __all__ = ["device", "folder", "record", "summary", "table", "write"]
@@ -60,29 +60,24 @@ def record(
             "seconds_max": round(max(m.wall), 6),
             "cpu_seconds_median": round(statistics.median(m.cpu), 6),
             "ratio": None if first.refusal else round(m.median / first.median, 3),
-            "effective_tflops": round(
-                effective_tflops(case.n_rows, case.n_features, case.n_clusters, m.n_iter, m.median), 4
-            ),
+            **case.rate(m.median, m.outcome),
             "memory_mb": round(m.extra_memory / 1e6, 1),
-            "mean_squared_distance": m.inertia,
-            "n_iter": m.n_iter,
-            "same_initial_centers": CONTENDERS[m.contender].takes_centers,
-            "note": CONTENDERS[m.contender].note,
+            **m.outcome,
+            "note": case.peers[m.contender].note,
         }
-    shape = case.n_rows, case.n_features, case.n_clusters
     return {
         "case": case.name,
+        "kind": case.kind,
         "title": case.title,
         "dry_run": dry_run,
         "n_rows": case.n_rows,
         "n_features": case.n_features,
-        "n_clusters": case.n_clusters,
-        "n_iter": case.n_iter,
+        **case.setting(),
         "dtype": case.dtype,
         "rounds": max(len(m.wall) for m in measurements),
         "contenders": contenders,
         # Float16 rows are widened, so that the kernels read float32.
-        "kernels": [full_pass(KernelTimes(**times), shape, 4, peak) for times in kernels],
+        "kernels": [full_pass(KernelTimes(**times), case.shape, 4, peak) for times in kernels],
         "peaks": None if peak is None else peak._asdict(),
         "gpu": gpu,
         "commit": _commit(),
@@ -92,29 +87,28 @@ def record(
 
 def table(result: dict[str, Any]) -> str:
     """``result`` as markdown tables under its title: contenders, and gpuclust's kernels."""
-    shape = f"{result['n_rows']:,} x {result['n_features']}, k={result['n_clusters']}, {result['dtype']}"
+    kind = KINDS[result.get("kind", "kmeans")]
+    shape = f"{result['n_rows']:,} x {result['n_features']}, {result['dtype']}, {kind.described(result)}"
     lines = [
         f"### {result['title']}",
         "",
-        f"{shape}, {result['n_iter']} iterations; median of {result['rounds']} rounds; {_where(result)}",
+        f"{shape}; median of {result['rounds']} rounds; {_where(result)}",
         "",
-        "| | seconds (min to max) | ratio | effective TFLOP/s | GPU memory, MB | mean squared distance | iterations |",
-        "|---|---|---|---|---|---|---|",
+        f"| | seconds (min to max) | ratio | GPU memory, MB | {' | '.join(kind.headings)} |",
+        "|---" * (4 + len(kind.headings)) + "|",
     ]
     entries = result["contenders"]
-    reference = next((e["mean_squared_distance"] for e in entries.values() if "mean_squared_distance" in e), 1.0)
+    first: dict[str, Any] = next((entry for entry in entries.values() if "refusal" not in entry), {})
     for name, entry in entries.items():
         if "refusal" in entry:
-            lines.append(f"| {name} | {entry['refusal']} | | | | | |")
+            lines.append(f"| {name} | {entry['refusal']} {'| ' * (2 + len(kind.headings))}|")
             continue
         spread = f"{entry['seconds_median']:.4f} ({entry['seconds_min']:.4f} to {entry['seconds_max']:.4f})"
         ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.2f}"
-        own = "" if entry["same_initial_centers"] else " *"
-        lines.append(
-            f"| {name}{own} | {spread} | {ratio} | {entry['effective_tflops']:.3g} | {entry['memory_mb']:.0f} "
-            f"| {entry['mean_squared_distance'] / reference:.6f} | {entry['n_iter']} |"
-        )
-    lines += ["", "Distances are relative to the first line. *: chooses its own initial centres.", ""]
+        own = " *" if name in kind.peers and kind.peers[name].own_way else ""
+        cells = " | ".join(kind.cells(entry, first))
+        lines.append(f"| {name}{own} | {spread} | {ratio} | {entry['memory_mb']:.0f} | {cells} |")
+    lines += ["", kind.footnote, ""]
     if result["kernels"]:
         lines += [
             "| kernel | compiled with | launches | total ms | full pass, ms | share of roofline |",
@@ -158,8 +152,8 @@ def summary(gpu: dict[str, Any], out: Path | None) -> Path:
 def _overview(places: list[Path]) -> list[str]:
     """One line per case and GPU: gpuclust's time, and how many times longer its peers took."""
     lines = [
-        "| GPU | case | date | gpuclust, s | effective TFLOP/s | times as long |",
-        "|---|---|---|---|---|---|",
+        "| GPU | case | date | gpuclust, s | times as long |",
+        "|---|---|---|---|---|",
     ]
     for place in places:
         for path in sorted(place.glob("*.json")):
@@ -174,7 +168,7 @@ def _overview(places: list[Path]) -> list[str]:
             )
             lines.append(
                 f"| {_where(result)} | {result['title']} | {result['environment']['date'][:10]} "
-                f"| {ours['seconds_median']:.4f} | {ours['effective_tflops']:.3g} | {peers} |"
+                f"| {ours['seconds_median']:.4f} | {peers} |"
             )
     return [*lines, ""]
 

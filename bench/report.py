@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import Case
-from bench.peers import CONTENDERS
+from bench.catalog import KINDS
 from bench.timing import Measurement, threads
 
 __all__ = ["RESULTS", "environment", "machine", "record", "slug", "summary", "table", "write"]
@@ -39,7 +39,8 @@ def slug(name: str) -> str:
 
 def environment() -> dict[str, Any]:
     """Date, machine, versions: what a figure means nothing without."""
-    packages = {contender.package for contender in CONTENDERS.values()} | {"numpy", "scipy", "numba"}
+    contenders = [contender for kind in KINDS.values() for contender in kind.peers.values()]
+    packages = {contender.package for contender in contenders} | {"numpy", "scipy", "numba"}
     versions = {}
     for package in sorted(packages):
         try:
@@ -58,7 +59,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def record(case: Case, n_rows: int, n_features: int, measurements: list[Measurement]) -> dict[str, Any]:
+def record(
+    case: Case, shape: tuple[int, ...], arguments: tuple[Any, ...], measurements: list[Measurement]
+) -> dict[str, Any]:
     """Everything measured on `case`, ready for JSON. Ratios are wall time over that of the first contender."""
     contenders: dict[str, Any] = {}
     first = measurements[0]
@@ -73,18 +76,16 @@ def record(case: Case, n_rows: int, n_features: int, measurements: list[Measurem
             "cpu_seconds_median": round(statistics.median(m.cpu), 5),
             "ratio": None if first.refusal else round(m.median / first.median, 3),
             "extra_memory_mb": round(m.extra_memory / 1e6, 1),
-            "inertia": m.inertia,
-            "n_iter": m.n_iter,
-            "same_initial_centers": CONTENDERS[m.contender].takes_centers,
-            "note": CONTENDERS[m.contender].note,
+            **m.outcome,
+            "note": case.peers[m.contender].note,
         }
     return {
         "case": case.name,
+        "kind": case.kind,
         "title": case.title,
-        "n_rows": n_rows,
-        "n_features": n_features,
-        "n_clusters": case.n_clusters,
-        "n_iter": case.n_iter,
+        "n_rows": shape[0],
+        "n_features": shape[1],
+        **case.setting(arguments),
         "rounds": max(len(m.wall) for m in measurements),
         "contenders": contenders,
         "environment": environment(),
@@ -93,30 +94,31 @@ def record(case: Case, n_rows: int, n_features: int, measurements: list[Measurem
 
 def table(result: dict[str, Any]) -> str:
     """`result` as a markdown table under its title."""
-    shape = f"{result['n_rows']:,} x {result['n_features']}, k={result['n_clusters']}"
-    work = f"{result['n_iter']} iterations" if result["n_iter"] else "k-means++ only"
+    kind = KINDS[result.get("kind", "kmeans")]
+    shape = f"{result['n_rows']:,} x {result['n_features']}, {kind.described(result)}, float32"
     where = result["environment"]
     lines = [
         f"### {result['title']}",
         "",
-        f"{shape}, {work}, float32; median of {result['rounds']} rounds; {where['machine']}, {where['date'][:10]}",
+        f"{shape}; median of {result['rounds']} rounds; {where['machine']}, {where['date'][:10]}",
         "",
-        "| | seconds (min to max) | ratio | CPU s | extra MB | inertia | iterations |",
-        "|---|---|---|---|---|---|---|",
+        f"| | seconds (min to max) | ratio | CPU s | extra MB | {' | '.join(kind.headings)} |",
+        "|---" * (5 + len(kind.headings)) + "|",
     ]
-    reference = next((entry["inertia"] for entry in result["contenders"].values() if "inertia" in entry), 1.0)
-    for name, entry in result["contenders"].items():
+    entries = result["contenders"]
+    first: dict[str, Any] = next((entry for entry in entries.values() if "refusal" not in entry), {})
+    for name, entry in entries.items():
         if "refusal" in entry:
-            lines.append(f"| {name} | {entry['refusal']} | | | | | |")
+            lines.append(f"| {name} | {entry['refusal']} {'| ' * (3 + len(kind.headings))}|")
             continue
         spread = f"{entry['seconds_median']:.3f} ({entry['seconds_min']:.3f} to {entry['seconds_max']:.3f})"
         ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.2f}"
-        own = "" if entry["same_initial_centers"] else " *"
+        own = " *" if name in kind.peers and kind.peers[name].own_way else ""
         lines.append(
             f"| {name}{own} | {spread} | {ratio} | {entry['cpu_seconds_median']:.3f} | {entry['extra_memory_mb']:.0f} "
-            f"| {entry['inertia'] / reference:.5f} | {entry['n_iter']} |"
+            f"| {' | '.join(kind.cells(entry, first))} |"
         )
-    lines += ["", "Inertia is relative to the first line. *: chooses its own initial centres.", ""]
+    lines += ["", kind.footnote, ""]
     return "\n".join(lines)
 
 

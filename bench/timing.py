@@ -21,16 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.cases import Case, Rows, initial_centers
-from bench.peers import CONTENDERS
+from bench.cases import Case
 
 __all__ = [
     "REFUSALS",
     "Measurement",
     "ask",
-    "inertia",
     "measure",
     "peak_memory",
     "resident_memory",
@@ -53,10 +50,8 @@ class Measurement:
         Seconds of each timed round; `cpu` is user plus system time of all threads of the process.
     extra_memory : int
         Bytes that the untimed run needed at its peak beyond the data, libraries and compiled code.
-    inertia : float
-        Sum of squared distances to the returned centres, in float64.
-    n_iter : int
-        Iterations that ran.
+    outcome : dict
+        What the case says of the result of the untimed run, ready for JSON.
     refusal : str
         Why there are no figures, or empty.
     """
@@ -65,8 +60,7 @@ class Measurement:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     extra_memory: int = 0
-    inertia: float = float("nan")
-    n_iter: int = 0
+    outcome: dict[str, Any] = field(default_factory=dict)
     refusal: str = ""
 
     @property
@@ -75,7 +69,9 @@ class Measurement:
         return statistics.median(self.wall)
 
 
-def measure(case: Case, rounds: int, *, only: tuple[str, ...] = ()) -> tuple[int, int, list[Measurement]]:
+def measure(
+    case: Case, rounds: int, *, only: tuple[str, ...] = ()
+) -> tuple[tuple[int, ...], tuple[Any, ...], list[Measurement]]:
     """Run the contenders of `case` in turns.
 
     Parameters
@@ -88,30 +84,35 @@ def measure(case: Case, rounds: int, *, only: tuple[str, ...] = ()) -> tuple[int
 
     Returns
     -------
-    n_rows, n_features : int
-        Shape of the data.
+    shape : tuple of int
+        Of the data.
+    arguments : tuple
+        What the contenders were given beside the rows.
     measurements : list of Measurement
         In the order of the case. A contender that cannot do the case has its `refusal` filled in.
 
     Raises
     ------
-    bench.cases.Unavailable
+    bench.data.Unavailable
         The data is not on this machine.
     """
     measurements = {name: Measurement(name) for name in case.contenders if not only or name in only}
     with tempfile.TemporaryDirectory(prefix="gpuclust-bench-") as folder:
         path = Path(folder) / "rows.npy"
         rows = case.rows()
+        arguments = case.arguments(rows)
         np.save(path, rows)
-        with workers(list(measurements), _serve, path, case.n_clusters, case.n_iter) as connections:
+        outcomes = {}
+        with workers(list(measurements), _serve, path, case, arguments) as connections:
             for name, worker in connections.items():  # one after the other: warm-up and memory
                 answer = ask(worker, "first")
                 if "refusal" in answer:
                     measurements[name].refusal = answer["refusal"]
                 else:
                     measurements[name].extra_memory = answer["extra_memory"]
-                    measurements[name].n_iter = answer["n_iter"]
-                    measurements[name].inertia = inertia(rows, answer["centers"])
+                    outcomes[name] = answer["outcome"]
+            for name, outcome in case.judged(rows, outcomes).items():
+                measurements[name].outcome = outcome
             turns = [name for name in connections if not measurements[name].refusal]
             for _ in range(rounds):
                 for name in turns:
@@ -119,23 +120,7 @@ def measure(case: Case, rounds: int, *, only: tuple[str, ...] = ()) -> tuple[int
                     measurements[name].wall.append(answer["wall"])
                     measurements[name].cpu.append(answer["cpu"])
                 turns = turns[1:] + turns[:1]
-    return *rows.shape, list(measurements.values())
-
-
-def inertia(rows: Rows, centers: NDArray[Any], block: int = 4096) -> float:
-    """Sum over rows of the squared distance to the nearest centre, in float64: the same yardstick for everybody.
-
-    The nearest centre is found by a float64 product, after a shift by the mean; its distance is then computed directly.
-    """
-    shift = centers.mean(axis=0, dtype=np.float64)
-    shifted = centers.astype(np.float64) - shift
-    half_norms = np.einsum("ij,ij->i", shifted, shifted) / 2
-    total = 0.0
-    for start in range(0, len(rows), block):
-        part = rows[start : start + block] - shift
-        nearest = np.argmin(half_norms - part @ shifted.T, axis=1)
-        total += float(np.square(part - shifted[nearest]).sum())
-    return total
+    return rows.shape, arguments, list(measurements.values())
 
 
 def threads() -> int:
@@ -196,29 +181,28 @@ def ask(worker: Connection, what: str) -> dict[str, Any]:
     return answer
 
 
-def _serve(connection: Connection, name: str, path: Path, n_clusters: int, n_iter: int) -> None:
+def _serve(connection: Connection, name: str, path: Path, case: Case, arguments: tuple[Any, ...]) -> None:
     """A worker: load the data, then run the contender whenever asked."""
-    run = CONTENDERS[name].run
+    run = case.peers[name].run
     try:
         while True:
             what = connection.recv()
             if what == "first":
                 rows = np.load(path)
-                centers = initial_centers(rows, n_clusters)
-                few = rows[: max(1024, 4 * n_clusters)]
                 try:
-                    run(few, centers, 2)  # loads libraries and compiled code, which are not the run's memory
+                    run(*case.warm_up(rows, arguments))  # libraries and compiled code are not the run's memory
                     restart_peak_memory()
                     before = resident_memory()
-                    found, ran = run(rows, centers, n_iter)
+                    outcome = run(rows, *arguments)
                     extra = peak_memory() - before
                 except REFUSALS as error:
                     connection.send({"refusal": f"{type(error).__name__}: {error}".splitlines()[0][:160]})
                     continue
-                connection.send({"extra_memory": extra, "n_iter": int(ran), "centers": np.asarray(found)})
+                connection.send({"extra_memory": extra, "outcome": outcome})
+                del outcome
             else:
                 wall, cpu = time.perf_counter(), time.process_time()
-                run(rows, centers, n_iter)
+                run(rows, *arguments)
                 connection.send({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
     except EOFError:  # the parent is done
         connection.close()

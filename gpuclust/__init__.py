@@ -3,7 +3,7 @@
 Public names are loaded when they are first used (PEP 562), so that importing gpuclust costs milliseconds and loads no
 numba, scikit-learn, torch or CuPy:
 
-- `KMeans`, `MiniBatchKMeans`: estimators with scikit-learn's protocol;
+- `DBSCAN`, `KMeans`, `MiniBatchKMeans`: estimators with scikit-learn's protocol;
 - `config`: the choice of the device (`config.device`, `config.set_device`);
 - `errors`: every exception and warning.
 """
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from gpuclust import config, errors
 
 if TYPE_CHECKING:
-    from gpuclust.cluster import KMeans, MiniBatchKMeans
+    from gpuclust.cluster import DBSCAN, KMeans, MiniBatchKMeans
 
     __version__: str
 
-__all__ = ["KMeans", "MiniBatchKMeans", "__version__", "config", "errors"]
+__all__ = ["DBSCAN", "KMeans", "MiniBatchKMeans", "__version__", "config", "errors"]
 
-_LAZY = {"KMeans": "gpuclust.cluster", "MiniBatchKMeans": "gpuclust.cluster"}
+_LAZY = {"DBSCAN": "gpuclust.cluster", "KMeans": "gpuclust.cluster", "MiniBatchKMeans": "gpuclust.cluster"}
 
 
 def __getattr__(name: str) -> Any:

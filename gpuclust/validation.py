@@ -16,6 +16,7 @@ import numpy as np
 from gpuclust.errors import DataError, DataTypeError, ParameterError
 
 __all__ = [
+    "check_counting_weight",
     "check_matrix_shape",
     "check_n_features",
     "check_positive_int",
@@ -180,6 +181,36 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     """
     if sample_weight is None:
         return None
+    weights = check_counting_weight(sample_weight, n_rows)
+    low, high = weights.min(initial=math.inf), weights.max(initial=-math.inf)
+    if low < 0:
+        row = int(np.argmax(weights < 0))
+        raise DataError(f"Negative values in data passed to `sample_weight`: {weights[row]} at row {row}.")
+    if low == high == 1:
+        return None
+    with np.errstate(over="ignore"):
+        if math.isinf(weights.sum()):
+            raise DataError("The sum of sample_weight exceeds the largest float64; scale the weights down.")
+    least = low if low > 0 else weights[weights > 0].min()
+    if least < high * SMALLEST_WEIGHT:
+        row = int(np.argmax(weights == least))
+        raise DataError(
+            f"sample_weight: the smallest positive weight, {least:.3g} at row {row}, is below 2**-40 (about 1e-12) of "
+            f"the largest, {high:.3g}, and would not count in exact sums; set such weights to zero."
+        )
+    return weights
+
+
+def check_counting_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """Return one weight per row for counts of rows: finite and not all zero, (n_rows,) float64, C-contiguous.
+
+    Raises
+    ------
+    DataError
+        Wrong length, NaN, infinity, all zero.
+    DataTypeError
+        Not numeric.
+    """
     weights = _weights_as_float64(sample_weight)
     if weights.ndim == 0:
         weights = np.full(n_rows, weights[()])
@@ -195,23 +226,8 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
         raise DataError(f"Input sample_weight contains NaN: first at row {int(np.argmax(np.isnan(weights)))}.")
     if math.isinf(high) or low == -math.inf:
         raise DataError(f"Input sample_weight contains infinity: first at row {int(np.argmax(np.isinf(weights)))}.")
-    if low < 0:
-        row = int(np.argmax(weights < 0))
-        raise DataError(f"Negative values in data passed to `sample_weight`: {weights[row]} at row {row}.")
-    if high == 0:
+    if low == high == 0:
         raise DataError("Sample weights must contain at least one non-zero number.")
-    if low == high == 1:
-        return None
-    with np.errstate(over="ignore"):
-        if math.isinf(weights.sum()):
-            raise DataError("The sum of sample_weight exceeds the largest float64; scale the weights down.")
-    least = low if low > 0 else weights[weights > 0].min()
-    if least < high * SMALLEST_WEIGHT:
-        row = int(np.argmax(weights == least))
-        raise DataError(
-            f"sample_weight: the smallest positive weight, {least:.3g} at row {row}, is below 2**-40 (about 1e-12) of "
-            f"the largest, {high:.3g}, and would not count in exact sums; set such weights to zero."
-        )
     return weights
 
 

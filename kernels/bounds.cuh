@@ -22,6 +22,11 @@ __device__ __forceinline__ float score_at(float norm, float square, float slack)
   return 0.5f * (norm - square) - (slack * (1.0f + SUM_ROUNDING) + (norm + square) * SUM_ROUNDING);
 }
 
+// From this score less the centre's `twice` on the distance, times the unit, is at most the square root of `square`.
+__device__ __forceinline__ float score_within(float norm, float square, float slack) {
+  return 0.5f * (norm - square) + (slack * (1.0f + SUM_ROUNDING) + (norm + square) * SUM_ROUNDING);
+}
+
 __device__ __forceinline__ float squared_distance_pad(float norm, float score, float error) {
   return 2.0f * error * (1.0f + SUM_ROUNDING) + (norm + 2.0f * fabsf(score)) * SUM_ROUNDING;
 }

@@ -18,21 +18,10 @@ struct Exact {
   }
 };
 
-// limits[i]: of this thread's row i; NaN: every centre is a candidate. evaluate(row in the tile, its owner lane, slot)
-// is called by all lanes, slot < n_centers.
+// marks[i] has bit j for every marked score [i][j] of this thread, and loses them. evaluate(lane, i, j) is called by
+// all lanes for every mark of any lane.
 template <class Evaluate>
-__device__ __forceinline__ void for_candidates(const Scores& scores, const float* limits, const Tile& tile, int panel,
-                                               int n_centers, Evaluate evaluate) {
-  const int lane = lane_of();
-  unsigned marks[FRAGMENT_ROWS];
-#pragma unroll
-  for (int i = 0; i < FRAGMENT_ROWS; i++) {
-    marks[i] = 0;
-#pragma unroll
-    for (int j = 0; j < FRAGMENT_COLUMNS; j++)
-      if (!(scores[i][j] < limits[i])) marks[i] |= 1u << j;
-    if (tile_row(lane, i) >= tile.live) marks[i] = 0;
-  }
+__device__ __forceinline__ void for_marks(unsigned (&marks)[FRAGMENT_ROWS], Evaluate evaluate) {
   for (;;) {
     int mine = -1;
 #pragma unroll
@@ -43,8 +32,27 @@ __device__ __forceinline__ void for_candidates(const Scores& scores, const float
     const int source = __ffs(marked) - 1, pair = __shfl_sync(ALL_LANES, mine, source), i = pair / 32;
 #pragma unroll
     for (int other = 0; other < FRAGMENT_ROWS; other++)
-      if (lane == source && other == i) marks[other] &= marks[other] - 1;
-    const int slot = panel * PANEL + tile_column(source, pair % 32);
-    if (slot < n_centers) evaluate(tile_row(source, i), owner_of(source, i), slot);
+      if (lane_of() == source && other == i) marks[other] &= marks[other] - 1;
+    evaluate(source, i, pair % 32);
   }
+}
+
+// limits[i]: of this thread's row i; NaN: every centre is a candidate. evaluate(row in the tile, its owner lane, slot)
+// is called by all lanes, slot < n_centers.
+template <class Evaluate>
+__device__ __forceinline__ void for_candidates(const Scores& scores, const float* limits, const Tile& tile, int panel,
+                                               int n_centers, Evaluate evaluate) {
+  unsigned marks[FRAGMENT_ROWS];
+#pragma unroll
+  for (int i = 0; i < FRAGMENT_ROWS; i++) {
+    marks[i] = 0;
+#pragma unroll
+    for (int j = 0; j < FRAGMENT_COLUMNS; j++)
+      if (!(scores[i][j] < limits[i])) marks[i] |= 1u << j;
+    if (tile_row(lane_of(), i) >= tile.live) marks[i] = 0;
+  }
+  for_marks(marks, [&](int lane, int i, int j) {
+    const int slot = panel * PANEL + tile_column(lane, j);
+    if (slot < n_centers) evaluate(tile_row(lane, i), owner_of(lane, i), slot);
+  });
 }

@@ -41,7 +41,8 @@ __device__ __forceinline__ int owned() { return lane_of() % ROW_LANES; }
 __device__ __forceinline__ int owner_of(int lane, int i) { return lane / ROW_LANES * ROW_LANES + i; }
 
 // The owner's value, for every row of the fragment. All lanes of a warp must call it.
-__device__ __forceinline__ void from_owners(float value, float (&values)[FRAGMENT_ROWS]) {
+template <class Value>
+__device__ __forceinline__ void from_owners(Value value, Value (&values)[FRAGMENT_ROWS]) {
 #pragma unroll
   for (int i = 0; i < FRAGMENT_ROWS; i++) values[i] = __shfl_sync(ALL_LANES, value, owner_of(lane_of(), i));
 }
@@ -53,12 +54,18 @@ struct Screen {
   int width, n_centers;
 
   __device__ int n_panels() const { return (n_centers + PANEL - 1) / PANEL; }
+  // Which tile is number t, which panels it is compared with, if it is at all, and which of `centers` is in a slot.
+  __device__ unsigned first_row(unsigned t) const { return t * TILE_ROWS; }
+  __device__ int first_panel(unsigned) const { return 0; }
+  __device__ int end_panel(unsigned) const { return n_panels(); }
+  __device__ int center(int slot) const { return slot; }
+  __device__ bool skips(unsigned) const { return false; }
 };
 
 struct Tile {
   const int* numbers;  // (TILE_ROWS) row numbers, in shared memory; past `live`, the last row's again
   int first, live;     // place of its first row in the list, and how many rows it has
-  int n_panels;        // leading panels it is screened against
+  int n_panels;        // it is screened against the panels before this one
 
   // Number of the row that this thread owns, or -1.
   __device__ __forceinline__ int owned_row() const {
@@ -73,10 +80,10 @@ struct Tile {
 #else
 // For every tile of the rows kept[0..count()) (null: rows 0..count()): visit.begin(tile), then visit.panel(tile, number,
 // scores) for the leading needs[place of its first row] panels (null: all), then visit.end(tile). All threads of the
-// block call and are called. The count is asked for with every tile: a load is cheaper than a register.
-template <class Count, class Visit>
-__device__ __forceinline__ void scan(const Screen& screen, const int* kept, const int* needs, Count count,
-                                     Visit& visit) {
+// block call and are called. The count is asked for with every tile: a load is cheaper than a register. View: Screen,
+// or what has other tiles, with other panels.
+template <class View, class Count, class Visit>
+__device__ __forceinline__ void scan(const View& screen, const int* kept, const int* needs, Count count, Visit& visit) {
   constexpr int CENTER_BYTES = PANEL * SLICE_BYTES, ROW_BYTES = TILE_ROWS * SLICE_BYTES;
   constexpr int STAGE_BYTES = CENTER_BYTES + (RESIDENT ? 0 : ROW_BYTES);
   // Stages, their constants, row numbers, and last the resident rows, whose size only the launch knows.
@@ -88,9 +95,10 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
   const int n_slices = (row_bytes + SLICE_BYTES - 1) / SLICE_BYTES;
   const auto number = [=](int row) { return numbers[row]; };
 
-  for (unsigned t = blockIdx.x; t * TILE_ROWS < static_cast<unsigned>(count()); t += gridDim.x) {
-    const int first = t * TILE_ROWS, live = min(TILE_ROWS, count() - first);
-    const Tile tile = {numbers, first, live, needs == nullptr ? screen.n_panels() : needs[first]};
+  for (unsigned t = blockIdx.x; screen.first_row(t) < static_cast<unsigned>(count()); t += gridDim.x) {
+    if (screen.skips(t)) continue;
+    const int first = screen.first_row(t), live = min(TILE_ROWS, count() - first), first_panel = screen.first_panel(t);
+    const Tile tile = {numbers, first, live, needs == nullptr ? screen.end_panel(t) : needs[first]};
     __syncthreads();  // nobody reads the last tile any more
     if (threadIdx.x < TILE_ROWS) {
       const int place = first + min(static_cast<int>(threadIdx.x), live - 1);
@@ -98,12 +106,13 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
     }
     __syncthreads();
 
-    int next_panel = 0, next_slice = 0;
+    int next_panel = first_panel, next_slice = 0;
     const auto load_next = [&](int stage) {
       if (next_panel < tile.n_panels) {
         unsigned char* const to = stages + stage * STAGE_BYTES;
         const int center = next_panel * PANEL, quad = 4 * threadIdx.x;
-        load_slice<PANEL, THREADS>(to, screen.centers, row_bytes, next_slice, [=](int c) { return center + c; });
+        load_slice<PANEL, THREADS>(to, screen.centers, row_bytes, next_slice,
+                                   [=](int c) { return screen.center(center + c); });
         if (!RESIDENT) load_slice<TILE_ROWS, THREADS>(to + CENTER_BYTES, screen.rows, row_bytes, next_slice, number);
         if (next_slice == 0 && quad < PANEL)
           cp_async16(constants + stage * PANEL + quad, screen.constants + center + quad);
@@ -121,7 +130,7 @@ __device__ __forceinline__ void scan(const Screen& screen, const int* kept, cons
 
     Scores scores;
     int stage = 0;
-    for (int panel = 0; panel < tile.n_panels; panel++) {
+    for (int panel = first_panel; panel < tile.n_panels; panel++) {
       for (int slice = 0; slice < n_slices; slice++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();  // this slice is there for all, and all have done with the one before

@@ -1,9 +1,11 @@
-// A tile on the ordinary cores: float32 rows, centres and scores, by fused multiply-adds in order of the columns.
+// A tile on the ordinary cores: float32 rows, centres and scores, by fused multiply-adds in order of the columns, or
+// whatever METRIC has in their place.
 //
 // 256 threads, each 4 rows x PANEL / 8 centres; a warp has 4 x 8 lanes of them. Four columns of the rows at a time, by
 // reads of 16 bytes: for 128 centres 20 reads, each of 8 addresses at most, feed 256 multiply-adds. Error: gamma of
 // width + 1 terms, each sum rounded.
 #pragma once
+#include "metric.cuh"
 #include "slice.cuh"
 #include "warp.cuh"
 
@@ -45,10 +47,10 @@ __device__ __forceinline__ void multiply(Scores& scores, const unsigned char* ro
       const float4 b = *reinterpret_cast<const float4*>(theirs + 8 * j * SLICE_BYTES);
 #pragma unroll
       for (int i = 0; i < FRAGMENT_ROWS; i++) {
-        scores[i][j] = __fmaf_rn(a[i].x, b.x, scores[i][j]);
-        scores[i][j] = __fmaf_rn(a[i].y, b.y, scores[i][j]);
-        scores[i][j] = __fmaf_rn(a[i].z, b.z, scores[i][j]);
-        scores[i][j] = __fmaf_rn(a[i].w, b.w, scores[i][j]);
+        scores[i][j] = scored(scores[i][j], a[i].x, b.x);
+        scores[i][j] = scored(scores[i][j], a[i].y, b.y);
+        scores[i][j] = scored(scores[i][j], a[i].z, b.z);
+        scores[i][j] = scored(scores[i][j], a[i].w, b.w);
       }
     }
   }

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.cluster import DBSCAN
 
 from bench import gpu, gpu_report, report, roofline
-from bench.gpu_cases import CASES
-from bench.gpu_peers import CONTENDERS, cupy_blocks, torch_blocks
+from bench.gpu_catalog import CASES
+from bench.gpu_kmeans_peers import cupy_blocks, torch_blocks
 from bench.recording import KernelTimes, RecordingCupy
 from bench.roofline import PEAKS, Pass, full_pass, peak_of
 from bench.timing import Measurement
@@ -137,14 +138,38 @@ def test_cases_are_the_same_each_time(name: str) -> None:
     assert rows.dtype == case.dtype
     assert np.isfinite(rows).all()
     assert rows.tobytes() == case.rows(np).tobytes()
-    assert len(np.unique(case.centers(rows), axis=0)) == case.n_clusters
-    assert set(case.contenders) <= set(CONTENDERS)
+    assert set(case.contenders) <= set(case.peers)
+    if case.kind == "kmeans":
+        centers, n_iter = case.arguments(rows, np.asarray)
+        assert len(np.unique(centers, axis=0)) == case.n_clusters
+        assert n_iter == 2
 
 
 def test_the_spectrum_decays() -> None:
     case = CASES["spectrum"].tiny()
     spread = np.sqrt(np.linalg.eigvalsh(np.cov(case.rows(np).T)))[::-1]
     assert spread == pytest.approx(np.arange(1, case.n_features + 1) ** -0.5, rel=0.1)
+
+
+def test_labels_are_compared_whatever_their_numbers() -> None:
+    case = CASES["dbscan-768d"]
+    labels, cores = np.array([0, 0, 1, -1, 1, 2]), np.array([0, 2, 4, 5])
+    turned = np.where(labels < 0, -1, (labels + 1) % 3)
+    outcomes = [(labels, cores), (turned, cores), (labels, cores[[1, 0, 2, 3]])]
+    first, *others = (case.judged(np, None, outcome) for outcome in outcomes)
+    assert (first["n_clusters"], first["n_core"], first["n_noise"]) == (3, 4, 1)
+    assert others == [first, first]
+    moved = labels.copy()
+    moved[1] = 1
+    assert case.judged(np, None, (moved, cores))["labels_crc32"] != first["labels_crc32"]
+
+
+def test_clumps_and_haloes_are_there_to_be_found() -> None:
+    for name, least, noise in (("dbscan-768d", 100, 2500), ("dbscan-haloes", 10, 2000)):
+        case = CASES[name].tiny()
+        labels = DBSCAN(eps=case.eps, min_samples=2).fit_predict(case.rows(np))
+        assert labels.max() > least
+        assert (labels < 0).sum() < noise
 
 
 def test_the_plain_contenders_run_lloyd() -> None:
@@ -159,8 +184,12 @@ def test_the_plain_contenders_run_lloyd() -> None:
 
 def test_a_result_says_all_that_a_figure_needs() -> None:
     case = CASES["1m-float16"]
-    ours = Measurement("gpuclust", [0.2, 0.1, 0.4], [0.1, 0.1, 0.1], 10**9, 3.5, 10)
-    peer = Measurement("fastkmeans", [0.5, 0.4, 0.6], [0.1, 0.1, 0.1], 10**9, 7.0, 10)
+    ours = Measurement(
+        "gpuclust", [0.2, 0.1, 0.4], [0.1, 0.1, 0.1], 10**9, {"mean_squared_distance": 3.5, "n_iter": 10}
+    )
+    peer = Measurement(
+        "fastkmeans", [0.5, 0.4, 0.6], [0.1, 0.1, 0.1], 10**9, {"mean_squared_distance": 7.0, "n_iter": 10}
+    )
     absent = Measurement("flash-kmeans", refusal="ModuleNotFoundError: No module named 'flash_kmeans'")
     kernels = [{"name": "survey", "options": ("-DROW=float",), "milliseconds": [1.0]}]
     result = gpu_report.record(case, [ours, peer, absent], kernels, H100, dry_run=False)
@@ -173,10 +202,24 @@ def test_a_result_says_all_that_a_figure_needs() -> None:
     assert {"date", "versions"} <= set(result["environment"])
     assert {"cupy-cuda13x", "torch", "triton", "flash-kmeans"} <= set(result["environment"]["versions"])
     text = gpu_report.table(result)
-    assert "| gpuclust | 0.2000 (0.1000 to 0.4000) | 1.00 | 105 | 1000 | 1.000000 | 10 |" in text
+    assert "| gpuclust | 0.2000 (0.1000 to 0.4000) | 1.00 | 1000 | 105 | 1.000000 | 10 |" in text
     assert "| fastkmeans * | 0.5000 (0.4000 to 0.6000) | 2.50 |" in text
     assert "| survey | -DROW=float | 1 | 1.000 | 1.000 | 0.153 |" in text
     assert "NVIDIA H100 80GB HBM3" in text
+
+
+def test_a_result_of_dbscan() -> None:
+    case = CASES["dbscan-haloes"]
+    found = {"n_clusters": 1000, "n_core": 30, "n_noise": 5, "labels_crc32": 7}
+    ours = Measurement("gpuclust", [0.1, 0.1, 0.2], [0.1] * 3, 10**9, found)
+    peer = Measurement("cuml", [0.4], [0.1], 10**9, found | {"labels_crc32": 8})
+    kernels = [{"name": "count_cells", "options": (), "milliseconds": [1.0]}]
+    result = json.loads(json.dumps(gpu_report.record(case, [ours, peer], kernels, H100, dry_run=False)))
+    assert result["contenders"]["gpuclust"]["million_rows_per_second"] == 370
+    text = gpu_report.table(result)
+    assert "37,000,000 x 3, float32, eps=0.042, min_samples=2; " in text
+    assert "| gpuclust | 0.1000 (0.1000 to 0.2000) | 1.00 | 1000 | 370 | 1,000 | 30 | 5 | yes |" in text
+    assert "| cuml * | 0.4000 (0.4000 to 0.4000) | 4.00 | 1000 | 92.5 | 1,000 | 30 | 5 | no |" in text
 
 
 def test_summary_keeps_what_was_written_above_the_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +227,7 @@ def test_summary_keeps_what_was_written_above_the_mark(tmp_path: Path, monkeypat
     (tmp_path / "GPU.md").write_text(f"# Title\n\nWords.\n\n{gpu_report.MARK}\n\nNothing yet.\n")
     (tmp_path / "amd-2-cores").mkdir()
     (tmp_path / "amd-2-cores" / "16d.json").write_text('{"contenders": {"gpuclust": {"seconds_median": 1}}}')
-    ours = Measurement("gpuclust", [0.2], [0.1], 10**9, 3.5, 10)
+    ours = Measurement("gpuclust", [0.2], [0.1], 10**9, {"mean_squared_distance": 3.5, "n_iter": 10})
     case = CASES["spectrum"]
     gpu_report.write("spectrum", gpu_report.record(case, [ours], [], H100, dry_run=False), None)
     (tmp_path / "nvidia-h100-80gb-hbm3" / "checks.md").write_text("- memcheck: passed\n")

@@ -1,4 +1,4 @@
-"""The command line: ``gpuclust kmeans | predict | info | demo``. Thin: it reads options, runs a job, shows events."""
+"""The command line: ``gpuclust kmeans | dbscan | predict | info | demo``. Thin: options, a job, its events."""
 
 from __future__ import annotations
 

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from gpuclust.cli.exits import Commands
+from gpuclust.cli.options import (
+    EVENTS,
+    EXIT_CODES,
+    ChunkRows,
+    Device,
+    Force,
+    Json,
+    KMeansMetric,
+    Labels,
+    LabelsFormat,
+    MaxMemory,
+    Metric,
+    Outdir,
+    Precision,
+    Quiet,
+    Rows,
+    Weights,
+)
 from gpuclust.cli.show import shown
 
 __all__ = ["app"]
@@ -21,41 +38,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich alone would cost half of the time that --help may take
 )
 
-_EXIT_CODES = """Exit codes: 0 ok, 2 usage, 3 bad data, 4 resources (memory, device, output), 5 corrupt or untrusted
-model, 130 interrupted. Errors are one line on stderr; GPUCLUST_TRACEBACK=1 adds the traceback."""
-_EVENTS = """On a terminal a progress bar is shown. When stdout is not a terminal, or with --json, stdout gets one JSON
-object per line, each with a field "event": start, iteration, warning, done or error."""
-
-
-class LabelsFormat(StrEnum):
-    """Formats of the labels file."""
-
-    npy = "npy"
-    parquet = "parquet"
-
-
-class Metric(StrEnum):
-    """Distances of k-means."""
-
-    euclidean = "euclidean"
-    cosine = "cosine"
-
-
-class Precision(StrEnum):
-    """Whether labels are certified."""
-
-    exact = "exact"
-    fast = "fast"
-
-
-Rows = Annotated[str, typer.Argument(help="Rows: an .npy, .fbin, .fvecs or .parquet file.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or cuda:N,M.")]
-MaxMemory = Annotated[str | None, typer.Option(metavar="SIZE", help="Memory for rows in flight, e.g. 512MB or 2GiB.")]
-ChunkRows = Annotated[int | None, typer.Option(min=1, help="Rows to read at a time; results do not depend on it.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing result.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but warnings and errors, on stderr.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, on a terminal too.")]
-
 
 def _show_version(value: bool) -> None:
     if value:
@@ -65,7 +47,7 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=_EXIT_CODES)
+@app.callback(epilog=EXIT_CODES)
 def gpuclust(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
@@ -74,11 +56,11 @@ def gpuclust(
     """Cluster large numeric datasets, with one answer everywhere."""
 
 
-@app.command(epilog=f"{_EVENTS}\n\n{_EXIT_CODES}")
+@app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")
 def kmeans(
     input: Rows,
     n_clusters: Annotated[int, typer.Option("-k", "--n-clusters", help="Number of clusters, at least 1.")],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="OUTDIR", help="Folder to create.")],
+    output: Outdir,
     init: Annotated[
         str | None,
         typer.Option(help="k-means++, k-means||, random, or an .npy file of initial centres. [default: k-means++]"),
@@ -90,17 +72,17 @@ def kmeans(
     max_iter: Annotated[int | None, typer.Option(help="Most iterations. [default: 300; 100 with --minibatch]")] = None,
     tol: Annotated[float | None, typer.Option(help="Relative tolerance. [default: 1e-4; 0 with --minibatch]")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
-    metric: Annotated[Metric, typer.Option(help="Distance; cosine is spherical k-means.")] = Metric.euclidean,
+    metric: Annotated[
+        KMeansMetric, typer.Option(help="Distance; cosine is spherical k-means.")
+    ] = KMeansMetric.euclidean,
     precision: Annotated[
         Precision, typer.Option(help="fast skips the certificate that labels are exact.")
     ] = Precision.exact,
     device: Device = None,
     max_memory: MaxMemory = None,
     chunk_rows: ChunkRows = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="An .npy file with one weight >= 0 per row.")
-    ] = None,
-    labels_format: Annotated[LabelsFormat, typer.Option(help="Format of the labels.")] = LabelsFormat.npy,
+    weights: Weights = None,
+    labels_format: Labels = LabelsFormat.npy,
     minibatch: Annotated[
         bool, typer.Option("--minibatch", help="Mini-batch k-means: approximate, few passes.")
     ] = False,
@@ -114,7 +96,8 @@ def kmeans(
     OUTDIR gets labels.npy (or .parquet), centers.npy, model.safetensors (for `gpuclust predict`) and manifest.json
     (what was run, on what, with which versions, how long, checksums). It appears when all is written, or not at all.
     """
-    from gpuclust.jobs.kmeans import KMeansJob, run_kmeans
+    from gpuclust.jobs.fit import run_fit
+    from gpuclust.jobs.kmeans import KMeansJob
 
     with shown(as_json=as_json, quiet=quiet) as report:
         job = KMeansJob(
@@ -137,12 +120,64 @@ def kmeans(
             batch_size=batch_size,
             force=force,
         )
-        run_kmeans(job, report)
+        run_fit(job, report)
 
 
-@app.command(epilog=f"{_EVENTS}\n\n{_EXIT_CODES}")
+@app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")
+def dbscan(
+    input: Rows,
+    eps: Annotated[float, typer.Option(help="Largest distance of neighbours, above 0; haversine: in radians.")],
+    output: Outdir,
+    min_samples: Annotated[
+        int, typer.Option(help="Neighbours that make a row a core row, itself included, at least 1.")
+    ] = 5,
+    metric: Annotated[
+        Metric,
+        typer.Option(
+            help="Distance. haversine: rows are latitude and longitude in radians; precomputed: the file holds the "
+            "distances of all rows, n x n."
+        ),
+    ] = Metric.euclidean,
+    weights: Weights = None,
+    device: Device = None,
+    max_memory: MaxMemory = None,
+    chunk_rows: ChunkRows = None,
+    labels_format: Labels = LabelsFormat.npy,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Cluster the rows of a file by density.
+
+    Clusters are what is dense, of any number and shape; the rest is noise.
+
+    OUTDIR gets labels.npy (or .parquet; -1 is noise), core_sample_indices.npy, model.safetensors (for `gpuclust
+    predict`; not with precomputed distances) and manifest.json (what was run, on what, with which versions, how long,
+    checksums). It appears when all is written, or not at all.
+    """
+    from gpuclust.jobs.dbscan import DBSCANJob
+    from gpuclust.jobs.fit import run_fit
+
+    with shown(as_json=as_json, quiet=quiet) as report:
+        job = DBSCANJob(
+            input=input,
+            output=output,
+            eps=eps,
+            min_samples=min_samples,
+            metric=metric.value,
+            weights=weights,
+            device=device,
+            max_memory=max_memory,
+            chunk_rows=chunk_rows,
+            labels_format=labels_format.value,
+            force=force,
+        )
+        run_fit(job, report)
+
+
+@app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")
 def predict(
-    model: Annotated[str, typer.Argument(help="A model file, or the folder that kmeans created.")],
+    model: Annotated[str, typer.Argument(help="A model file, or the folder that kmeans or dbscan created.")],
     input: Rows,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Labels: .npy or .parquet.")],
     device: Device = None,

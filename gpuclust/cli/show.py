@@ -14,6 +14,8 @@ from gpuclust.jobs.events import Report
 
 __all__ = ["shown"]
 
+_STAGES = {"count": "counting neighbours", "link": "joining core rows", "claim": "claiming border rows"}
+
 
 @contextmanager
 def shown(*, as_json: bool, quiet: bool) -> Iterator[Report]:
@@ -84,6 +86,10 @@ def _bar() -> Iterator[Report]:
                         description=f"batch {fields['step']:,}: inertia {_number(fields['batch_inertia'])}, "
                         f"shift {_number(fields['center_shift'])}",
                     )
+                case "stage":
+                    progress.update(
+                        task, completed=fields["done"], total=fields["total"], description=_STAGES[fields["stage"]]
+                    )
                 case "warning":
                     console.print(f"warning: {fields['message']}", style="yellow", highlight=False, markup=False)
                 case "done":
@@ -93,14 +99,20 @@ def _bar() -> Iterator[Report]:
 
 
 def _summary(fields: dict[str, Any]) -> str:
-    text = f"done in {fields['seconds']:.2f} s"
+    found = []
     if "n_iter" in fields:
+        found += [f"{fields['n_iter']} iterations", f"inertia {_number(fields['inertia'])}"]
+    if "n_core" in fields:
+        found += [
+            f"{fields['n_clusters']:,} clusters",
+            f"{fields['n_core']:,} core rows",
+            f"{fields['n_noise']:,} noise",
+        ]
+    if "cluster_sizes" in fields:
         sizes = fields["cluster_sizes"]
-        text += (
-            f": {fields['n_iter']} iterations, inertia {_number(fields['inertia'])}, "
-            f"cluster sizes {sizes['min']:,} to {sizes['max']:,} (median {sizes['median']:,.0f})"
-        )
-    return f"{text}\nresult: {fields['output']}"
+        found.append(f"cluster sizes {sizes['min']:,} to {sizes['max']:,} (median {sizes['median']:,.0f})")
+    text = f"done in {fields['seconds']:.2f} s"
+    return f"{text}{': ' if found else ''}{', '.join(found)}\nresult: {fields['output']}"
 
 
 def _number(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """Estimators with scikit-learn's protocol. They wire, validate and store; the arithmetic is in the engines."""
 
+from gpuclust.cluster._dbscan import DBSCAN
 from gpuclust.cluster._kmeans import KMeans
 from gpuclust.cluster._minibatch import MiniBatchKMeans
 
-__all__ = ["KMeans", "MiniBatchKMeans"]
+__all__ = ["DBSCAN", "KMeans", "MiniBatchKMeans"]

@@ -6,7 +6,6 @@ what comes back.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,23 +16,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from gpuclust.algorithms import assignment
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.cluster._features import check_features
 from gpuclust.cluster._initial import SEEDINGS, initial_centers
+from gpuclust.cluster._results import in_kind_of
 from gpuclust.engines import get_engine
-from gpuclust.errors import ConvergenceWarning, DataError, ParameterError
+from gpuclust.errors import ConvergenceWarning, DataError
 from gpuclust.sources import as_source
 from gpuclust.validation import check_sample_weight
 
-__all__ = ["BaseKMeans", "FewerClustersWarning", "InvalidParameter"]
-
-
-class InvalidParameter(ParameterError, InvalidParameterError):
-    """A constructor parameter breaks its rule: gpuclust's error and scikit-learn's in one."""
+__all__ = ["BaseKMeans", "FewerClustersWarning"]
 
 
 class FewerClustersWarning(ConvergenceWarning, SklearnConvergenceWarning):
@@ -89,7 +85,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         labels : int32 array of shape (n_samples,)
             ``labels_``; a torch tensor or CuPy array if `X` is one.
         """
-        return _in_kind_of(X, self.fit(X, sample_weight=sample_weight).labels_)
+        return in_kind_of(X, self.fit(X, sample_weight=sample_weight).labels_)
 
     def predict(self, X: Any) -> Any:
         """Return for each row of `X` the index of its nearest centre, ties to the lowest index.
@@ -111,7 +107,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         """
         check_is_fitted(self)
         labels = assignment.predict(self._open(X), self._centers(), precision=self.precision)
-        return _in_kind_of(X, labels)
+        return in_kind_of(X, labels)
 
     def transform(self, X: Any) -> Any:
         """Return the distance of each row of `X` to each centre.
@@ -130,7 +126,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         check_is_fitted(self)
         data = self._open(X)
         distances = assignment.transform(data, self._centers())
-        return _in_kind_of(X, distances.astype(data.dtype, copy=False))
+        return in_kind_of(X, distances.astype(data.dtype, copy=False))
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit and return the distances of the training rows to the centres: ``fit(X).transform(X)``."""
@@ -153,19 +149,6 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         return -assignment.inertia(data, centers, assignment.predict(data, centers, precision=self.precision))
 
     # -- for the estimators ------------------------------------------------------------------------------------------
-
-    def _check_parameters(self) -> None:
-        """Check every constructor parameter against its rule.
-
-        Raises
-        ------
-        InvalidParameter
-            The message names the parameter, the rule and the value received.
-        """
-        try:
-            self._validate_params()
-        except InvalidParameterError as error:
-            raise InvalidParameter(str(error)) from None
 
     def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Dataset:
         """Open `X` as a Dataset on the engine of this estimator, and check (or, with `reset`, record) its features."""
@@ -207,17 +190,3 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _in_kind_of(X: Any, array: np.ndarray) -> Any:
-    """Return `array` as the caller's `X` is: a torch tensor or CuPy array, on its device, or else a NumPy array.
-
-    A library whose arrays callers pass is loaded already.
-    """
-    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
-    if torch is not None and isinstance(X, torch.Tensor):
-        return torch.from_numpy(array).to(X.device)
-    if cupy is not None and isinstance(X, cupy.ndarray):
-        with X.device:
-            return cupy.asarray(array)
-    return array

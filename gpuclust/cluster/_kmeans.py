@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from gpuclust.algorithms import lloyd
 from gpuclust.cluster._base import BaseKMeans, FewerClustersWarning
+from gpuclust.cluster._parameters import check_parameters
 
 __all__ = ["KMeans"]
 
@@ -172,7 +173,7 @@ default="k-means++"
         ConvergenceWarning
             `X` has fewer distinct rows than `n_clusters`: some clusters stay empty.
         """
-        self._check_parameters()
+        check_parameters(self)
         data = self._open(X, sample_weight, reset=True)
         self._n_init = self._resolve_n_init(several=10)
         if self.algorithm == "elkan" and self.n_clusters == 1:

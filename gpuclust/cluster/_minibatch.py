@@ -16,6 +16,7 @@ from gpuclust.algorithms import assignment, minibatch, sampling
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.cluster._base import BaseKMeans
 from gpuclust.cluster._initial import draw_seed
+from gpuclust.cluster._parameters import check_parameters
 
 __all__ = ["MiniBatchKMeans"]
 
@@ -167,7 +168,7 @@ default="k-means++"
         DataError
             `X` has fewer rows than clusters, is empty, not finite or not a matrix of numbers.
         """
-        self._check_parameters()
+        check_parameters(self)
         data = self._open(X, sample_weight, reset=True)
         self._resolve_sizes(data)
         random_state = check_random_state(self.random_state)
@@ -211,7 +212,7 @@ default="k-means++"
         self
         """
         first = not hasattr(self, "cluster_centers_")
-        self._check_parameters()
+        check_parameters(self)
         data = self._open(X, sample_weight, reset=first)
         if first:
             self._resolve_sizes(data)

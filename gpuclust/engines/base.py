@@ -13,11 +13,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from gpuclust.engines.canonical import Frame, fixed_point
+
+if TYPE_CHECKING:
+    from gpuclust.engines.neighborhood import Cells, Grid, Neighborhood, Pairs
 
 __all__ = ["DRAW_BLOCK", "Assignment", "Engine", "Movement", "Outcome", "Part", "Stream", "Sums", "Update", "Work"]
 
@@ -204,6 +207,10 @@ class Engine(ABC):
         """Raise ``column_max`` (d,) to max|x| of the rows; return (row, column, value) of the first not finite."""
 
     @abstractmethod
+    def extent(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest value of each column, (d,) float64."""
+
+    @abstractmethod
     def unit_rows(self, rows: Any) -> tuple[Any, int | None]:
         """The rows scaled to unit length, and the number of the first that is zero (then the others are undefined)."""
 
@@ -301,8 +308,11 @@ class Engine(ABC):
         """Canonical distance of each row to ``centers[labels]`` (None: the first), (m,) float64, in scaled units."""
 
     @abstractmethod
-    def pairwise(self, rows: Any, centers: Any, frame: Frame) -> np.ndarray:
-        """Canonical distance of each row to every centre, (m, k) float64, in scaled units."""
+    def pairwise(self, rows: Any, centers: Any, frame: Frame, metric: str = "euclidean") -> np.ndarray:
+        """Canonical distance of each row to every centre, (m, k) float64, in scaled units.
+
+        ``metric`` as in :mod:`gpuclust.engines.neighborhood`; a GPU computes the euclidean one only (ParameterError).
+        """
 
     @abstractmethod
     def inertia(self, parts: Iterable[Part], centers: Any, labels: Any | None, frame: Frame) -> float:
@@ -362,3 +372,16 @@ class Engine(ABC):
     @abstractmethod
     def block_totals(self, values: Any, weights: Any | None, factor: float) -> np.ndarray:
         """Sums of floor(values * weights * factor) over consecutive blocks of ``DRAW_BLOCK`` rows, int64."""
+
+    # -- neighbours --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def cells(self, rows: Any, grid: Grid, neighborhood: Neighborhood) -> Cells:
+        """Rows, all of them within the grid, sorted into its cells."""
+
+    @abstractmethod
+    def pairs(self, n_rows: int, neighborhood: Neighborhood, frame: Frame, sample: np.ndarray, memory: int) -> Pairs:
+        """What compares ``n_rows`` rows block by block; ``memory`` bytes may be used to remember pairs.
+
+        ``sample`` (m, d) are some of the rows; the frame has the neighbourhood's scale.
+        """

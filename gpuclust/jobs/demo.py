@@ -17,7 +17,8 @@ import numpy as np
 
 from gpuclust.errors import OutputError
 from gpuclust.jobs.files import write_array
-from gpuclust.jobs.kmeans import KMeansJob, run_kmeans
+from gpuclust.jobs.fit import run_fit
+from gpuclust.jobs.kmeans import KMeansJob
 from gpuclust.jobs.outputs import output_file
 from gpuclust.jobs.photos import draw_beside, photographs, redrawn_from_patches, rows_of_patches
 
@@ -111,11 +112,11 @@ def _compare(
     )
     seconds, peer_seconds = [], []
     with console.status("gpuclust: compiling, once per machine") as status:
-        run_kmeans(job)  # not timed: the first run compiles the kernels, later ones find them in a cache
+        run_fit(job)  # not timed: the first run compiles the kernels, later ones find them in a cache
         _scikit_learn(rows[:10_000], init, 1)  # not timed: libraries are loaded and threads started
         for turn in range(1, _ROUNDS + 1):
             status.update(f"{name}, round {turn} of {_ROUNDS}: gpuclust, from the file")
-            results = run_kmeans(job)
+            results = run_fit(job)
             seconds.append(results["timings"]["fit"])
             status.update(f"{name}, round {turn} of {_ROUNDS}: scikit-learn, from memory")
             elapsed, peer = _scikit_learn(rows, init, max_iter)

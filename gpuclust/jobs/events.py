@@ -3,12 +3,16 @@
 ========= =============================================================================================================
 event     fields
 ========= =============================================================================================================
-start     command, version, input, n_rows, n_features, dtype, output; kmeans also: estimator, n_clusters, max_iter
+start     command, version, input, n_rows, n_features, dtype, output; kmeans also: estimator, n_clusters, max_iter;
+          dbscan: estimator, eps, min_samples, metric
 iteration run, iteration (both counted from 1), n_changed (rows that changed cluster), center_shift (squared, in the
           user's units), elapsed (seconds since the fit began)
 batch     mini-batch k-means, at most ten a second: step (counted from 1), batch_inertia (mean), center_shift, elapsed
+stage     DBSCAN, at most ten a second and the first and last of each: stage ("count": neighbours, "link": core rows,
+          "claim": border rows), done, total, elapsed
 warning   message
-done      output, seconds; kmeans also: n_iter, inertia, cluster_sizes
+done      output, seconds; kmeans also: n_iter, inertia, cluster_sizes; dbscan: n_clusters, n_core, n_noise,
+          cluster_sizes
 error     error (the class), message, exit_code
 ========= =============================================================================================================
 """
@@ -22,7 +26,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Protocol
 
-__all__ = ["Report", "batch_callback", "finite", "iteration_callback", "reported_warnings", "silent"]
+__all__ = ["Report", "batch_callback", "finite", "iteration_callback", "reported_warnings", "silent", "stage_callback"]
 
 
 class Report(Protocol):
@@ -92,5 +96,19 @@ def batch_callback(report: Report) -> Callable[[int, float, float], None]:
                 center_shift=finite(center_shift),
                 elapsed=elapsed,
             )
+
+    return callback
+
+
+def stage_callback(report: Report) -> Callable[[str, int, int], None]:
+    """Return DBSCAN's callback: of each stage the first and the last call become events, and some in between."""
+    began, last, current = perf_counter(), -math.inf, ""
+
+    def callback(stage: str, done: int, total: int) -> None:
+        nonlocal last, current
+        elapsed = perf_counter() - began
+        if stage != current or done >= total or elapsed - last >= 0.1:
+            last, current = elapsed, stage
+            report("stage", stage=stage, done=int(done), total=int(total), elapsed=elapsed)
 
     return callback

@@ -32,13 +32,16 @@ def file_facts(file: InputFile) -> dict[str, Any]:
 
 
 def cluster_sizes(labels: np.ndarray, n_clusters: int) -> dict[str, float]:
-    """Return a summary of the cluster sizes: smallest, median, largest, and the number of empty clusters."""
-    sizes = np.bincount(labels, minlength=n_clusters)
+    """Return a summary of the cluster sizes: smallest, median, largest, and the number of empty clusters.
+
+    Noise, label -1, belongs to no cluster; where there is no cluster at all, everything is 0.
+    """
+    sizes = np.bincount(labels + 1, minlength=n_clusters + 1)[1:] if n_clusters else np.zeros(1)
     return {
         "min": int(sizes.min()),
         "median": float(np.median(sizes)),
         "max": int(sizes.max()),
-        "n_empty": int((sizes == 0).sum()),
+        "n_empty": n_clusters - int(np.count_nonzero(sizes)),
     }
 
 

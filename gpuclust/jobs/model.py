@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from gpuclust.jobs.files import write_bytes
 from gpuclust.jobs.outputs import output_file
 
 if TYPE_CHECKING:
-    from gpuclust.cluster import KMeans, MiniBatchKMeans
+    from gpuclust.cluster import DBSCAN, KMeans, MiniBatchKMeans
+
+    Model: TypeAlias = KMeans | MiniBatchKMeans | DBSCAN
 
 __all__ = ["MODEL_FILE", "load_model", "save_model"]
 
@@ -36,27 +38,50 @@ MODEL_FILE = "model.safetensors"
 _FORMAT = 1
 _MAX_HEADER = 1 << 24  # bytes of JSON; room for some hundred thousand feature names
 
-# What makes a fitted estimator: its arrays, with one row or element per cluster, and its scalars. Those of
-# MiniBatchKMeans include what `partial_fit` goes on from.
-_ARRAYS: dict[str, tuple[str, ...]] = {
-    "KMeans": ("cluster_centers_",),
-    "MiniBatchKMeans": ("cluster_centers_", "_counts"),
-}
-_SCALARS: dict[str, tuple[str, ...]] = {
-    "KMeans": ("inertia_", "n_iter_"),
-    "MiniBatchKMeans": ("inertia_", "n_iter_", "n_steps_", "_rows_since_reassignment", "_seed"),
+
+class _Kind(NamedTuple):
+    """What makes a fitted estimator.
+
+    Attributes
+    ----------
+    rows : str
+        Attribute (m, n_features), float32 or float64: what new rows are compared with.
+    number : str or None
+        The parameter that says how many rows these are; None: any number.
+    beside : dict
+        Attributes with one number >= 0 for each of these rows, and their dtypes.
+    scalars : dict
+        Attributes that are one number, and their types; None where the estimator has none, as after `partial_fit`.
+    """
+
+    rows: str
+    number: str | None
+    beside: dict[str, str]
+    scalars: dict[str, type]
+
+
+_KINDS = {
+    "KMeans": _Kind("cluster_centers_", "n_clusters", {}, {"inertia_": float, "n_iter_": int}),
+    "MiniBatchKMeans": _Kind(  # with what `partial_fit` goes on from
+        "cluster_centers_",
+        "n_clusters",
+        {"_counts": "float64"},
+        {"inertia_": float, "n_iter_": int, "n_steps_": int, "_rows_since_reassignment": int, "_seed": int},
+    ),
+    "DBSCAN": _Kind("components_", None, {"_component_labels": "int32"}, {}),
 }
 _NOT_STORED = {"callback", "verbose"}  # they concern the process that fits, not the model
 _INIT_ARRAY = "init"  # tensor name of an ``init`` given as an array
 
 
-def save_model(estimator: KMeans | MiniBatchKMeans, path: str | os.PathLike[str]) -> None:
+def save_model(estimator: Model, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to ``path``, replacing an older file there by one rename.
 
     Raises
     ------
     ParameterError
-        A parameter cannot be stored without pickle: a callable ``init``, a RandomState object.
+        A parameter cannot be stored without pickle: a callable ``init``, a RandomState object. Or the estimator was
+        fitted to precomputed distances: it has nothing with which new rows could be compared.
     OutputError
         The file cannot be written.
     sklearn.exceptions.NotFittedError
@@ -67,8 +92,8 @@ def save_model(estimator: KMeans | MiniBatchKMeans, path: str | os.PathLike[str]
         write_bytes(partial, content)
 
 
-def load_model(path: str | os.PathLike[str]) -> KMeans | MiniBatchKMeans:
-    """Read an estimator written by :func:`save_model`, or the one in a result folder of ``gpuclust kmeans``.
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read an estimator written by :func:`save_model`, or the one in a result folder of the command line.
 
     Raises
     ------
@@ -78,6 +103,11 @@ def load_model(path: str | os.PathLike[str]) -> KMeans | MiniBatchKMeans:
     file = Path(path)
     if file.is_dir():
         file = file / MODEL_FILE
+        if not file.exists():
+            raise ModelError(
+                f"model={str(path)!r} is a folder without {MODEL_FILE}. (Clusters of precomputed distances leave none: "
+                "there is nothing with which new rows could be compared.)"
+            )
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -88,34 +118,39 @@ def load_model(path: str | os.PathLike[str]) -> KMeans | MiniBatchKMeans:
         raise ModelError(f"model={str(file)!r} {error}") from error.__cause__
 
 
-def _encode(estimator: KMeans | MiniBatchKMeans) -> bytes:
+def _encode(estimator: Model) -> bytes:
     from safetensors.numpy import save
     from sklearn.utils.validation import check_is_fitted
 
     name = type(estimator).__name__
-    if name not in _ARRAYS:
-        raise ParameterError(f"estimator={name!r} cannot be saved; it should be one of {sorted(_ARRAYS)}.")
-    check_is_fitted(estimator, "cluster_centers_")
-    tensors = {key: np.ascontiguousarray(getattr(estimator, key)) for key in _ARRAYS[name]}
+    if name not in _KINDS:
+        raise ParameterError(f"estimator={name!r} cannot be saved; it should be one of {sorted(_KINDS)}.")
+    kind = _KINDS[name]
+    check_is_fitted(estimator, kind.rows)
+    if estimator.metric == "precomputed":
+        raise ParameterError(
+            "metric='precomputed' cannot be saved: there is nothing with which new rows could be compared."
+        )
+    tensors = {key: np.ascontiguousarray(getattr(estimator, key)) for key in (kind.rows, *kind.beside)}
     params = {key: value for key, value in estimator.get_params(deep=False).items() if key not in _NOT_STORED}
-    if not isinstance(params["init"], str) and not callable(params["init"]):
-        tensors[_INIT_ARRAY] = np.ascontiguousarray(params.pop("init"), dtype=np.float64)
+    if np.ndim(params.get(_INIT_ARRAY, 0)):
+        tensors[_INIT_ARRAY] = np.ascontiguousarray(params.pop(_INIT_ARRAY), dtype=np.float64)
     names = getattr(estimator, "feature_names_in_", None)
     text = json.dumps(
         {
             "format": _FORMAT,
             "estimator": name,
             "params": {key: _plain(key, value) for key, value in params.items()},
-            "attributes": {key: _plain(key, getattr(estimator, key, None)) for key in _SCALARS[name]},
+            "attributes": {key: _plain(key, getattr(estimator, key, None)) for key in kind.scalars},
             "n_features": int(estimator.n_features_in_),
-            "dtype": str(tensors["cluster_centers_"].dtype),
+            "dtype": str(tensors[kind.rows].dtype),
             "feature_names": None if names is None else [str(column) for column in names],
         }
     )
     return save(tensors, {"gpuclust": text, "sha256": _checksum(text, tensors)})
 
 
-def _decode(content: bytes) -> KMeans | MiniBatchKMeans:
+def _decode(content: bytes) -> Model:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -139,42 +174,46 @@ def _decode(content: bytes) -> KMeans | MiniBatchKMeans:
         raise ModelError(f"is inconsistent ({type(error).__name__}: {error}).") from error
 
 
-def _rebuild(stored: dict[str, Any], tensors: dict[str, np.ndarray]) -> KMeans | MiniBatchKMeans:
+def _rebuild(stored: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     """Build the estimator from contents that are intact; whether they make sense is checked here."""
     from gpuclust import cluster
 
     if stored["format"] != _FORMAT:
         _refuse(f"has format version {stored['format']!r}; this gpuclust reads version {_FORMAT}.")
     name = stored["estimator"]
-    if name not in _ARRAYS:
-        _refuse(f"holds estimator={name!r}, which should be one of {sorted(_ARRAYS)}.")
-    centers = tensors["cluster_centers_"]
-    if centers.ndim != 2 or centers.shape[1] != stored["n_features"] or str(centers.dtype) != stored["dtype"]:
+    if name not in _KINDS:
+        _refuse(f"holds estimator={name!r}, which should be one of {sorted(_KINDS)}.")
+    kind = _KINDS[name]
+    rows = tensors[kind.rows]
+    if rows.ndim != 2 or rows.shape[1] != stored["n_features"] or str(rows.dtype) != stored["dtype"]:
         _refuse(
-            f"has centres of shape {centers.shape} and dtype {centers.dtype}, "
-            f"which should be (n_clusters, {stored['n_features']!r}) and {stored['dtype']}."
+            f"has {kind.rows} of shape {rows.shape} and dtype {rows.dtype}, "
+            f"which should be (m, {stored['n_features']!r}) and {stored['dtype']}."
         )
-    if centers.dtype not in (np.float32, np.float64) or not centers.size or not np.isfinite(centers).all():
-        _refuse("has centres that are not finite float32 or float64 numbers.")
+    if rows.dtype not in (np.float32, np.float64) or not rows.shape[1] or not np.isfinite(rows).all():
+        _refuse(f"has {kind.rows} that are not finite float32 or float64 numbers.")
     params = dict(stored["params"])
     if _INIT_ARRAY in tensors:
-        params["init"] = tensors[_INIT_ARRAY].copy()
-    if params["n_clusters"] != len(centers):
-        _refuse(f"has {len(centers)} centres for n_clusters={params['n_clusters']!r}.")
+        params[_INIT_ARRAY] = tensors[_INIT_ARRAY].copy()
+    if kind.number is not None and len(rows) != params[kind.number]:
+        _refuse(f"has {len(rows)} {kind.rows} for {kind.number}={params[kind.number]!r}.")
     names = stored["feature_names"]
-    if names is not None and len(names) != centers.shape[1]:
-        _refuse(f"has {len(names)} feature names for {centers.shape[1]} features.")
+    if names is not None and len(names) != rows.shape[1]:
+        _refuse(f"has {len(names)} feature names for {rows.shape[1]} features.")
 
-    estimator: KMeans | MiniBatchKMeans = getattr(cluster, name)(**params)
-    for key in _ARRAYS[name]:
-        if len(tensors[key]) != len(centers):
-            _refuse(f"has {len(centers)} centres and {len(tensors[key])} elements of {key}.")
-        setattr(estimator, key, tensors[key].copy())  # what safetensors returns is read-only
-    for key in _SCALARS[name]:
+    estimator: Model = getattr(cluster, name)(**params)
+    estimator._validate_params()
+    setattr(estimator, kind.rows, rows.copy())  # what safetensors returns is read-only
+    for key, dtype in kind.beside.items():
+        values = tensors[key]
+        if values.shape != (len(rows),) or values.dtype != dtype or not (values >= 0).all():
+            _refuse(f"has {key} that are not {len(rows)} {dtype} numbers >= 0.")
+        setattr(estimator, key, values.copy())
+    for key, convert in kind.scalars.items():
         value = stored["attributes"][key]
-        if value is not None:  # None: the estimator had none, as after partial_fit
-            setattr(estimator, key, float(value) if key == "inertia_" else int(value))
-    estimator.n_features_in_ = centers.shape[1]
+        if value is not None:
+            setattr(estimator, key, convert(value))
+    estimator.n_features_in_ = rows.shape[1]
     if names is not None:
         estimator.feature_names_in_ = np.array(names, dtype=object)
     return estimator

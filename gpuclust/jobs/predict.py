@@ -32,7 +32,7 @@ def run_predict(
     Parameters
     ----------
     model : str
-        A model file, or the result folder of ``gpuclust kmeans``.
+        A model file, or the result folder of ``gpuclust kmeans`` or ``gpuclust dbscan``.
     input : str
         Path of the rows: .npy, .fbin, .fvecs or .parquet.
     output : str
@@ -52,7 +52,7 @@ def run_predict(
     with reported_warnings(report), output_file(output, force=force) as partial:
         estimator = load_model(model)
         source = as_source(input, max_memory=max_memory, chunk_rows=chunk_rows, name="input")
-        estimator.set_params(device=device)
+        estimator.set_params(device=device, max_memory=max_memory)
         report(
             "start",
             command="predict",

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from gpuclust import KMeans, errors
 from gpuclust.cli import exits
 from gpuclust.cli.app import app
-from gpuclust.jobs import kmeans as job
+from gpuclust.jobs import fit as job
 
 
 @pytest.fixture
@@ -159,6 +159,51 @@ def test_input_without_permission(points, tmp_path, refused):
 def test_options_that_break_their_rule(points, tmp_path, refused, options, code, message):
     found, line = refused("kmeans", points, "-o", tmp_path / "out", *options)
     assert (found, message in line) == (code, True), line
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--eps", 0], 2, "eps"),
+        (["--eps", -1], 2, "eps"),
+        (["--eps", "nan"], 2, "eps"),
+        (["--eps", "inf"], 2, "eps"),
+        (["--eps", "wide"], 2, "--eps"),
+        ([], 2, "--eps"),
+        (["--eps", 1, "--min-samples", 0], 2, "min_samples"),
+        (["--eps", 1, "--min-samples", 2.5], 2, "--min-samples"),
+        (["--eps", 1, "--metric", "jaccard"], 2, "metric"),
+        (["--eps", 1, "--metric", "haversine"], 3, "haversine"),
+        (["--eps", 1, "--metric", "precomputed"], 3, "square"),
+        (["--eps", 1, "--device", "cuda:7"], 4, "device='cuda:7'"),
+        (["--eps", 1, "--max-memory", "lots"], 2, "max_memory"),
+        (["--eps", 1, "--labels-format", "csv"], 2, "labels-format"),
+    ],
+    ids=str,
+)
+def test_options_of_dbscan_that_break_their_rule(points, tmp_path, refused, options, code, message):
+    found, line = refused("dbscan", points, "-o", tmp_path / "out", *options)
+    assert (found, message in line) == (code, True), line
+
+
+@pytest.mark.parametrize(
+    ("distances", "message"),
+    [
+        ([[0, 1], [2, 0]], "ymmetric"),
+        ([[0, -1], [-1, 0]], "egative"),
+        ([[0, np.nan], [np.nan, 0]], "NaN"),
+    ],
+)
+def test_distances_that_are_none(tmp_path, refused, distances, message):
+    np.save(tmp_path / "d.npy", np.array(distances, float))
+    code, line = refused("dbscan", tmp_path / "d.npy", "--eps", 1, "-o", tmp_path / "out", "--metric", "precomputed")
+    assert (code, message in line) == (3, True), line
+
+
+@pytest.mark.parametrize("content", [_with(np.nan), np.zeros((0, 5)), np.zeros(5), np.zeros((5, 2), complex)])
+def test_rows_that_dbscan_cannot_cluster(tmp_path, refused, content):
+    np.save(tmp_path / "x.npy", content)
+    assert refused("dbscan", tmp_path / "x.npy", "--eps", 1, "-o", tmp_path / "out")[0] == 3
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,25 @@ from gpuclust.cli.exits import signals_unwind
 from gpuclust.cli.show import shown
 from gpuclust.engines.cpu.threads import run_blocks
 
+JOBS = {
+    "kmeans": ((20_000, 8), ["-k", "50", "--n-init", "100000", "--tol", "0"]),
+    "dbscan": ((1_000_000, 12), ["--eps", "0.1"]),
+}
 
-@pytest.fixture
-def running(tmp_path):
-    """Return a job that would run for very long and has begun to iterate."""
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20_000, 8), dtype=np.float32))
-    arguments = ["-k", "50", "--n-init", "100000", "--tol", "0"]
+
+@pytest.fixture(params=JOBS)
+def running(request, tmp_path):
+    """Return a job of each kind that would run for very long and has begun to compute."""
+    shape, arguments = JOBS[request.param]
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random(shape, dtype=np.float32))
     process = subprocess.Popen(
-        [sys.executable, "-m", "gpuclust.cli", "kmeans", tmp_path / "x.npy", "-o", tmp_path / "out", *arguments],
+        [sys.executable, "-m", "gpuclust.cli", request.param, tmp_path / "x.npy", "-o", tmp_path / "out", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     for line in process.stdout:
-        if json.loads(line)["event"] == "iteration":
+        if json.loads(line)["event"] in ("iteration", "stage"):
             break
     yield process
     process.kill()

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import pty
-import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +12,7 @@ from typer.testing import CliRunner
 from gpuclust import KMeans
 from gpuclust.cli.app import app
 from gpuclust.jobs.model import load_model
+from tests.cli.terminal import on_a_terminal
 
 
 @pytest.fixture
@@ -154,26 +150,7 @@ def test_more_clusters_than_distinct_rows_is_a_warning(tmp_path, out):
 
 
 def test_progress_on_a_terminal(points, out):
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gpuclust.cli", "kmeans", points, "-k", "3", "-o", out],
-        stdout=follower,
-        stderr=follower,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
-    )
-    os.close(follower)
-    screen = b""
-    while True:
-        try:
-            block = os.read(leader, 4096)
-        except OSError:  # the terminal is closed
-            break
-        if not block:
-            break
-        screen += block
-    os.close(leader)
-    assert process.wait() == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())
+    text = on_a_terminal("kmeans", points, "-k", 3, "-o", out)
     assert "rows changed, shift" in text
     assert "cluster sizes 200 to 200" in text
     assert '"event"' not in text

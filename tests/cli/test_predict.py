@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import pairwise_distances
 from typer.testing import CliRunner
 
-from gpuclust import KMeans
+from gpuclust import DBSCAN, KMeans
 from gpuclust.cli.app import app
 from gpuclust.jobs.model import load_model
 
@@ -34,6 +35,34 @@ def test_labels(model, points, rows, tmp_path):
         labels = np.load(file)
         assert labels.dtype == np.int32
         assert np.array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "chebyshev"])
+def test_labels_of_dbscan(points, rows, tmp_path, metric):
+    """Rows get the label of the nearest core row within eps; core rows their own."""
+    eps = 0.05 if metric == "cosine" else 1.5
+    assert run("dbscan", points, "--eps", eps, "-o", tmp_path / "out", "--metric", metric).exit_code == 0
+    cores, labels = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("core_sample_indices", "labels"))
+    new = np.concatenate([rows[::2] + np.float32(0.3), np.float32([[90, -90, 90, -90]])])
+    np.save(tmp_path / "new.npy", new)
+    distances = pairwise_distances(new.astype(np.float64), rows[cores].astype(np.float64), metric=metric)
+    expected = np.where(distances.min(1) <= eps, labels[cores][distances.argmin(1)], -1)
+    assert (set(expected) >= {-1, 0}, expected[-1]) == (True, -1)
+    for number, options in enumerate([[], ["--chunk-rows", 7], ["--max-memory", "1MB"]]):
+        file = tmp_path / f"{number}.npy"
+        assert run("predict", tmp_path / "out", tmp_path / "new.npy", "-o", file, *options).exit_code == 0
+        found = np.load(file)
+        assert found.dtype == np.int32
+        assert np.array_equal(found, expected)
+
+
+def test_device_and_memory_are_those_of_the_prediction(points, tmp_path, monkeypatch):
+    assert run("dbscan", points, "--eps", 1.5, "-o", tmp_path / "out", "--max-memory", "64MB").exit_code == 0
+    seen = []
+    monkeypatch.setattr(DBSCAN, "predict", lambda self, X: seen.append(self) or np.zeros(X.n_rows, np.int32))
+    options = ["--device", "cpu", "--max-memory", "32MB"]
+    assert run("predict", tmp_path / "out", points, "-o", tmp_path / "l.npy", *options).exit_code == 0
+    assert (seen[0].device, seen[0].max_memory) == ("cpu", "32MB")
 
 
 def test_parquet(model, points, tmp_path):

@@ -28,7 +28,7 @@ HEAVY = (
 )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["kmeans", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["kmeans", "--help"], ["dbscan", "--help"]])
 def test_nothing_heavy_is_imported(arguments):
     code = f"""
 import sys
@@ -56,15 +56,16 @@ def test_version():
     assert result.exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["kmeans", "predict", "info", "demo"])
+@pytest.mark.parametrize("command", ["kmeans", "dbscan", "predict", "info", "demo"])
 def test_help(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
     assert "Usage: " in result.stdout
 
 
-def test_help_says_where_events_and_errors_go():
-    text = " ".join(CliRunner().invoke(app, ["kmeans", "--help"]).stdout.split())
+@pytest.mark.parametrize("command", ["kmeans", "dbscan"])
+def test_help_says_where_events_and_errors_go(command):
+    text = " ".join(CliRunner().invoke(app, [command, "--help"]).stdout.split())
     assert "stdout gets one JSON object per line" in text
     assert "Exit codes: 0 ok, 2 usage, 3 bad data, 4 resources" in text
 

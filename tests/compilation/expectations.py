@@ -29,7 +29,8 @@ class Expectation(NamedTuple):
         )
 
 
-TILES = "settle|decide|decide_sketch|gains|adopt"
+PAIRS = "count_pairs|weigh_pairs|link_pairs|claim_pairs"
+TILES = f"settle|decide|decide_sketch|gains|adopt|{PAIRS}"
 WIDE = r"(LDG|LDGSTS)\b.*\.128"
 
 EXPECTATIONS = [
@@ -37,6 +38,7 @@ EXPECTATIONS = [
     Expectation("settle", "HGMMA", True, "warpgroups multiply from shared memory", (WARPGROUPS,)),
     Expectation(TILES, "HMMA|HGMMA", False, "float32 tiles keep all digits of the products", SINGLE),
     Expectation(TILES, "FFMA", True, "float32 tiles are fused multiply-adds", SINGLE),
+    Expectation(PAIRS, "DFMA", False, "canonical arithmetic is not contracted"),
     Expectation(TILES, r"LDGSTS\b.*\.128", True, "slices are copied beside the products", capability=80),
     Expectation(TILES, WIDE, True, "slices are copied 16 bytes at a time"),
     Expectation("survey|prepare_rows|add_items", WIDE, True, "rows are read 16 bytes at a time"),

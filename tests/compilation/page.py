@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gpuclust._resources import kernels_folder
 from gpuclust.engines.cuda.variants import WARPGROUPS
+from gpuclust.engines.neighborhood import METRICS
 from tests.compilation.compiler import capability
 from tests.compilation.cubin import Kernel
 from tests.compilation.occupancy import MULTIPROCESSORS, WARP
@@ -60,6 +61,8 @@ def _variant(job: Job) -> str:
         words.append(f"{macros['SCREEN'].strip('_')} screen")
     if WARPGROUPS in job.variant.macros:
         words.append("warpgroups")
+    if macros.get("METRIC", "0") != "0":
+        words.append(METRICS[int(macros["METRIC"])])
     if "RESIDENT" in macros:
         words.append("rows resident" if macros["RESIDENT"] == "1" else "rows streamed")
     return "".join(f", {word}" for word in words)

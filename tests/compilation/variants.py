@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpuclust.engines.cuda.cells import DEPTHS
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION, Precision
-from gpuclust.engines.cuda.tiles import DECIDE, GAINS, SETTLE, Shape, Tile, tile_for
-from gpuclust.engines.cuda.variants import Variant, row_macros
+from gpuclust.engines.cuda.tiles import DECIDE, GAINS, SETTLE, Shape, Tile, pairs_tile, tile_for
+from gpuclust.engines.cuda.variants import Variant, metric_macros, row_macros
 from gpuclust.engines.cuda.warpgroups import NARROWEST, WarpgroupTile, warpgroup_tile
+from gpuclust.engines.neighborhood import METRICS
 from tests.compilation.compiler import ARCHITECTURES, capability
 from tests.compilation.cubin import Kernel
 from tests.compilation.occupancy import MULTIPROCESSORS, resident_blocks
@@ -55,11 +57,13 @@ def jobs(architecture: str) -> Iterator[Job]:
         for warpgroups, widths in warpgroup_tiles().items():
             yield _tiled(Variant("settle", warpgroups.macros), architecture, warpgroups, widths)
     precisions = [SINGLE_PRECISION, HALF_PRECISION] if capability(architecture) >= 80 else [SINGLE_PRECISION]
-    for file in ("centers", "seeding", "total"):
+    for file in ("centers", "dbscan_pairs", "seeding", "total"):
         yield Job(Variant(file), architecture)
     for rows in ROWS:
-        for file in ("distances", "plan", "update"):
+        for file in ("dbscan_grid", "distances", "plan", "update"):
             yield Job(Variant(file, rows), architecture)
+        for file, depth in product(("dbscan_count", "dbscan_link"), DEPTHS):
+            yield Job(Variant(file, (*rows, ("DEPTH", str(depth)))), architecture)
         for precision in precisions:
             yield Job(Variant("rows", rows + precision.macros), architecture)
     for precision in precisions:
@@ -69,15 +73,20 @@ def jobs(architecture: str) -> Iterator[Job]:
             for tile, widths in tiles(architecture, precision, shape).items():
                 for rows in ROWS:
                     yield _tiled(Variant(file, rows + tile.macros), architecture, tile, widths)
+        for tile, widths in tiles(architecture, precision, None).items():
+            for rows, metric in product(ROWS, METRICS if precision is SINGLE_PRECISION else METRICS[:1]):
+                variant = Variant("dbscan_tiles", rows + metric_macros(metric) + tile.macros)
+                yield _tiled(variant, architecture, tile, widths)
 
 
-def tiles(architecture: str, precision: Precision, shape: Shape) -> dict[Tile, tuple[int, ...]]:
-    """The tiles that the engine chooses, each with the widths that it is chosen for."""
+def tiles(architecture: str, precision: Precision, shape: Shape | None) -> dict[Tile, tuple[int, ...]]:
+    """The tiles that the engine chooses, each with the widths that it is chosen for; no shape: of pairs of rows."""
     number = capability(architecture)
     device = SimpleNamespace(capability=number, shared_memory=MULTIPROCESSORS[number].block_shared_bytes)
     widths: dict[Tile, list[int]] = {}
     for width in WIDTHS:
-        widths.setdefault(tile_for(device, precision, width, shape), []).append(width)
+        tile = tile_for(device, precision, width, shape) if shape else pairs_tile(device, precision, width)
+        widths.setdefault(tile, []).append(width)
     return {tile: tuple(served) for tile, served in widths.items()}
 
 

@@ -1,8 +1,8 @@
-"""pytest plugin: run scikit-learn's own ``test_k_means.py`` against gpuclust's classes.
+"""pytest plugin: run scikit-learn's own ``test_k_means.py`` and ``test_dbscan.py`` against gpuclust's classes.
 
-Loaded in a subprocess by `test_sklearn_own_tests`. It puts our classes in place of ``sklearn.cluster.KMeans`` and
-``MiniBatchKMeans`` before the test module is imported, leaves out the tests that cannot apply, each with its reason,
-and writes the outcome of every other test as JSON.
+Loaded in a subprocess by `test_sklearn_own_tests`. It puts our classes in place of those of ``sklearn.cluster`` before
+the test module is imported, leaves out the tests that cannot apply, each with its reason, and writes the outcome of
+every other test as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import sklearn.cluster
 
@@ -22,35 +24,55 @@ SPARSE = "gpuclust takes dense rows only: sparse input is a typed error"
 PRIVATE = "tests private functions of scikit-learn, not the class"
 FUNCTION = "tests a function of scikit-learn, not the class"
 
-# Patterns of test ids (fnmatch; brackets are spelled "?") and why these tests cannot apply.
-EXCLUDED = [
-    ("*sparse_matrix*", SPARSE),
-    ("*sparse_array*", SPARSE),
-    ("*csr_matrix*", SPARSE),
-    ("*csr_array*", SPARSE),
-    ("*csr_container*", SPARSE),
-    ("test_dense_sparse*", SPARSE),
-    ("test_predict_dense_sparse*", SPARSE),
-    ("test_minibatch_update_consistency*", PRIVATE),
-    ("test_relocate_empty_clusters*", PRIVATE),
-    ("test_minibatch_reassign?*", PRIVATE),
-    ("test_euclidean_distance*", PRIVATE),
-    ("test_inertia*", PRIVATE),
-    ("test_is_same_clustering*", PRIVATE),
-    ("test_sample_weight_init*", "calls the private method _init_centroids; the same is tested in tests/cluster"),
-    ("test_sample_weight_zero*", "calls the private method _init_centroids; the same is tested in tests/cluster"),
-    ("test_k_means_function*", FUNCTION),
-    ("test_kmeans_plusplus*", FUNCTION),
-    (
-        "test_kmeans_verbose*",
-        "asserts the inertia of each iteration in verbose output, which would cost a pass over the rows",
-    ),
-]
+ASYMMETRIC = "precomputed distances must be symmetric: those of one way only are a typed error"
+
+# By test module: patterns of test ids (fnmatch; brackets are spelled "?") and why these tests cannot apply.
+EXCLUDED = {
+    "test_k_means": [
+        ("*sparse_matrix*", SPARSE),
+        ("*sparse_array*", SPARSE),
+        ("*csr_matrix*", SPARSE),
+        ("*csr_array*", SPARSE),
+        ("*csr_container*", SPARSE),
+        ("test_dense_sparse*", SPARSE),
+        ("test_predict_dense_sparse*", SPARSE),
+        ("test_minibatch_update_consistency*", PRIVATE),
+        ("test_relocate_empty_clusters*", PRIVATE),
+        ("test_minibatch_reassign?*", PRIVATE),
+        ("test_euclidean_distance*", PRIVATE),
+        ("test_inertia*", PRIVATE),
+        ("test_is_same_clustering*", PRIVATE),
+        ("test_sample_weight_init*", "calls the private method _init_centroids; the same is tested in tests/cluster"),
+        ("test_sample_weight_zero*", "calls the private method _init_centroids; the same is tested in tests/cluster"),
+        ("test_k_means_function*", FUNCTION),
+        ("test_kmeans_plusplus*", FUNCTION),
+        (
+            "test_kmeans_verbose*",
+            "asserts the inertia of each iteration in verbose output, which would cost a pass over the rows",
+        ),
+    ],
+    "test_dbscan": [
+        ("test_dbscan_sparse?*_matrix?", SPARSE),
+        ("test_dbscan_sparse?*_array?", SPARSE),
+        ("test_dbscan_no_core_samples*", SPARSE),
+        ("test_dbscan_input_not_modified?csr_*-minkowski?", SPARSE),
+        ("test_dbscan_input_not_modified?*-precomputed?", ASYMMETRIC),
+        ("test_dbscan_input_not_modified_precomputed_sparse_nodiag*", ASYMMETRIC),
+        ("test_dbscan_no_warning_*", ASYMMETRIC),
+        ("test_dbscan_callable*", "a metric that is a Python function cannot run in compiled kernels: a typed error"),
+    ],
+}
 
 
-def reason_to_exclude(test_id: str) -> str | None:
+def reason_to_exclude(module: str, test_id: str) -> str | None:
     """Why the test cannot apply to our classes, or None when it must pass."""
-    return next((reason for pattern, reason in EXCLUDED if fnmatch.fnmatchcase(test_id, pattern)), None)
+    return next((reason for pattern, reason in EXCLUDED[module] if fnmatch.fnmatchcase(test_id, pattern)), None)
+
+
+def dbscan(X: Any, eps: float = 0.5, *, sample_weight: Any = None, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's function, with our class; it differs from the class in its defaults."""
+    fitted = gpuclust.DBSCAN(eps, **{"metric": "minkowski", "p": 2, **options}).fit(X, sample_weight=sample_weight)
+    return fitted.core_sample_indices_, fitted.labels_
 
 
 class _Recorder:
@@ -61,7 +83,8 @@ class _Recorder:
         self.errors: dict[str, str] = {}
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        self.excluded = {item.name: reason for item in items if (reason := reason_to_exclude(item.name))}
+        module = Path(items[0].path).stem
+        self.excluded = {item.name: reason for item in items if (reason := reason_to_exclude(module, item.name))}
         config.hook.pytest_deselected(items=[item for item in items if item.name in self.excluded])
         items[:] = [item for item in items if item.name not in self.excluded]
 
@@ -80,4 +103,5 @@ class _Recorder:
 def pytest_configure(config: pytest.Config) -> None:
     sklearn.cluster.KMeans = gpuclust.KMeans
     sklearn.cluster.MiniBatchKMeans = gpuclust.MiniBatchKMeans
+    sklearn.cluster.DBSCAN, sklearn.cluster.dbscan = gpuclust.DBSCAN, dbscan
     config.pluginmanager.register(_Recorder(Path(os.environ["GPUCLUST_CONFORMANCE_REPORT"])))

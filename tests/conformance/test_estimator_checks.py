@@ -1,10 +1,10 @@
-"""scikit-learn's estimator checks, for both estimators."""
+"""scikit-learn's estimator checks, for all estimators."""
 
 from __future__ import annotations
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gpuclust import KMeans, MiniBatchKMeans
+from gpuclust import DBSCAN, KMeans, MiniBatchKMeans
 
 # scikit-learn expects the same of its own KMeans and MiniBatchKMeans. From given initial centres, weights are
 # repetitions to the last bit (tests/exactness/test_properties.py); but here the seeds are drawn from the rows by their
@@ -32,4 +32,9 @@ def test_kmeans(estimator, check):
     expected_failed_checks=expected_failures,
 )
 def test_minibatch_kmeans(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([DBSCAN()])
+def test_dbscan(estimator, check):
     check(estimator)

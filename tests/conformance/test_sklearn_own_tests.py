@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of KMeans and MiniBatchKMeans pass with our classes in their place."""
+"""scikit-learn's own tests of KMeans, MiniBatchKMeans and DBSCAN pass with our classes in their place."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_sklearn_own_tests_pass_with_our_classes(tmp_path, capsys):
+@pytest.mark.parametrize(("module", "at_least"), [("test_k_means", 100), ("test_dbscan", 15)])
+def test_sklearn_own_tests_pass_with_our_classes(module, at_least, tmp_path, capsys):
     report = tmp_path / "report.json"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GPUCLUST_CONFORMANCE_REPORT": str(report)}
     environment["SKLEARN_RUN_FLOAT32_TESTS"] = "1"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["-c", os.devnull, "--rootdir", str(tmp_path), "-p", "tests.conformance.sklearn_plugin"]
-    command += ["--pyargs", "sklearn.cluster.tests.test_k_means"]
+    command += ["--pyargs", f"sklearn.cluster.tests.{module}"]
     run = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False
     )
@@ -28,10 +31,10 @@ def test_sklearn_own_tests_pass_with_our_classes(tmp_path, capsys):
     counts, excluded, errors = summary["counts"], summary["excluded"], summary["errors"]
     with capsys.disabled():
         print(
-            f"\nscikit-learn's test_k_means.py with gpuclust's classes: {counts.get('passed', 0)} passed, "
+            f"\nscikit-learn's {module}.py with gpuclust's classes: {counts.get('passed', 0)} passed, "
             f"{len(errors)} failed, {len(excluded)} excluded"
         )
         for reason, count in Counter(excluded.values()).most_common():
             print(f"  {count:4d} excluded: {reason}")
     assert not errors, "\n\n".join(f"{name}\n{text}" for name, text in errors.items())
-    assert counts["passed"] > 100
+    assert counts["passed"] >= at_least

@@ -19,3 +19,19 @@ def points(tmp_path, rows):
     path = tmp_path / "points.npy"
     np.save(path, rows)
     return path
+
+
+class Log:
+    """Keeps the events."""
+
+    def __init__(self):
+        self.events = []
+
+    def __call__(self, event, **fields):
+        self.events.append((event, fields))
+
+
+@pytest.fixture
+def log():
+    """Return a receiver of events that keeps them."""
+    return Log()

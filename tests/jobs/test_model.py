@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save
 from sklearn.exceptions import NotFittedError
 
-from gpuclust.cluster import KMeans, MiniBatchKMeans
+from gpuclust.cluster import DBSCAN, KMeans, MiniBatchKMeans
 from gpuclust.errors import ModelError, ParameterError
 from gpuclust.jobs import model as module
 from gpuclust.jobs.model import load_model, save_model
@@ -28,6 +28,16 @@ def stored(fitted, tmp_path):
     """Return the path of `fitted` on disk."""
     save_model(fitted, tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def stored_dbscan(rows, tmp_path):
+    """Return the path of a fitted DBSCAN on disk: 3 clusters, some noise."""
+    fitted = DBSCAN(1.8, min_samples=3).fit(rows[::15])
+    assert 0 < len(fitted.components_) < 40
+    assert set(fitted.labels_) == {-1, 0, 1, 2}
+    save_model(fitted, tmp_path / "dbscan.safetensors")
+    return tmp_path / "dbscan.safetensors"
 
 
 def _parts(path):
@@ -59,6 +69,40 @@ def test_round_trip(tmp_path, rows, kind, dtype, metric):
     assert after.cluster_centers_.tobytes() == before.cluster_centers_.tobytes()
     assert (after.inertia_, after.n_iter_, after.n_features_in_) == (before.inertia_, before.n_iter_, 4)
     assert np.array_equal(after.predict(X), before.predict(X))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev", "cosine", "haversine"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_round_trip_of_dbscan(tmp_path, rows, dtype, metric):
+    X = (rows[:, :2] / 50).astype(dtype)
+    eps = np.float64(1e-5 if metric == "cosine" else 0.02)
+    before = DBSCAN(eps, min_samples=np.int64(4), metric=metric, leaf_size=7).fit(X)
+    assert len(before.components_)
+    save_model(before, tmp_path / "m")
+    after = load_model(tmp_path / "m")
+    assert type(after) is DBSCAN
+    assert after.get_params() == before.get_params()
+    assert after.components_.dtype == dtype
+    assert after.components_.tobytes() == before.components_.tobytes()
+    assert after.n_features_in_ == 2
+    near = X + dtype(0.01)
+    labels = after.predict(near)
+    assert len(set(labels.tolist())) > 1
+    assert np.array_equal(labels, before.predict(near))
+
+
+def test_a_dbscan_of_nothing_but_noise(tmp_path, rows):
+    save_model(DBSCAN(1e-6, min_samples=2).fit(rows), tmp_path / "m")
+    after = load_model(tmp_path / "m")
+    assert after.components_.shape == (0, 4)
+    assert after.predict(rows).tolist() == [-1] * len(rows)
+
+
+def test_precomputed_distances_are_no_model(tmp_path):
+    with pytest.raises(ParameterError, match="metric='precomputed' cannot be saved"):
+        save_model(DBSCAN(metric="precomputed").fit(np.zeros((6, 6))), tmp_path / "m")
+    with pytest.raises(ModelError, match="is a folder without model"):
+        load_model(tmp_path)
 
 
 def test_feature_names(tmp_path, rows):
@@ -94,24 +138,21 @@ def test_only_fitted_estimators_of_ours_are_saved(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_single_byte_matters(stored, fitted):
+@pytest.mark.parametrize("model", ["stored", "stored_dbscan"])
+def test_every_single_byte_matters(request, model):
     """Each byte of the file, changed in several ways: a ModelError or the identical model, never anything else."""
-    content = bytearray(stored.read_bytes())
-    centers = fitted.cluster_centers_.tobytes()
-    params, scalars = fitted.get_params(), (fitted.inertia_, fitted.n_iter_)
+    content = bytearray(request.getfixturevalue(model).read_bytes())
     refused = 0
     for position in range(len(content)):
         for flip in (1 << position % 8, 0xFF, 0x20):
             changed = content.copy()
             changed[position] ^= flip
             try:
-                model = module._decode(bytes(changed))
+                found = module._decode(bytes(changed))
             except ModelError:
                 refused += 1
                 continue
-            assert model.cluster_centers_.tobytes() == centers
-            assert model.get_params() == params
-            assert (model.inertia_, model.n_iter_) == scalars
+            assert module._encode(found) == content
     assert refused > 2.9 * len(content)  # what is accepted is white space in the header
 
 
@@ -150,11 +191,13 @@ def test_other_files_are_refused(tmp_path, content):
         ({"format": None}, "has format version None"),
         ({"estimator": "os.system"}, "holds estimator='os.system'"),
         ({"estimator": ["KMeans"]}, "inconsistent"),
-        ({"n_features": 5}, "has centres of shape"),
-        ({"dtype": "float64"}, "has centres of shape"),
+        ({"n_features": 5}, "has cluster_centers_ of shape"),
+        ({"dtype": "float64"}, "has cluster_centers_ of shape"),
         ({"feature_names": ["a"]}, "has 1 feature names for 4 features"),
-        ({"params": {"n_clusters": 3}}, "has 2 centres for n_clusters=3"),
+        ({"params": {"n_clusters": 0}}, "has 2 cluster_centers_ for n_clusters=0"),
+        ({"params": {"n_clusters": 3}}, "has 2 cluster_centers_ for n_clusters=3"),
         ({"params": {"n_clusters": 2, "evil": 1}}, "inconsistent"),
+        ({"params": {"n_clusters": 2, "metric": "manhattan"}}, "inconsistent .*metric"),
         ({"params": None}, "inconsistent"),
         ({"attributes": {}}, "inconsistent"),
     ],
@@ -181,6 +224,35 @@ def test_centres_that_make_no_sense(stored, centers):
     _forge(stored, contents | {"dtype": str(centers.dtype)}, {"cluster_centers_": centers})
     with pytest.raises(ModelError, match="has"):
         load_model(stored)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"components_": np.full((3, 4), np.inf, np.float32)}, "has components_ that are not finite"),
+        ({"components_": np.zeros((3, 4), np.float64)}, "has components_ of shape"),
+        ({"components_": np.zeros((3, 0), np.float32)}, "has components_ of shape"),
+        ({"_component_labels": np.zeros(2, np.int32)}, "_component_labels that are not 3 int32"),
+        ({"_component_labels": np.zeros((3, 1), np.int32)}, "_component_labels that are not 3 int32"),
+        ({"_component_labels": np.zeros(3, np.int64)}, "_component_labels that are not 3 int32"),
+        ({"_component_labels": np.array([0, -1, 0], np.int32)}, "_component_labels that are not 3 int32 numbers >= 0"),
+        ({"_component_labels": None}, "inconsistent"),
+        ({"eps": 0.0}, "inconsistent .*eps"),
+        ({"eps": None}, "inconsistent .*eps"),
+        ({"min_samples": 0}, "inconsistent .*min_samples"),
+        ({"metric": "braycurtis"}, "inconsistent .*metric"),
+    ],
+)
+def test_a_dbscan_that_makes_no_sense(stored_dbscan, change, message):
+    contents, _ = _parts(stored_dbscan)
+    tensors = {"components_": np.zeros((3, 4), np.float32), "_component_labels": np.zeros(3, np.int32)}
+    _forge(stored_dbscan, contents, tensors)
+    assert len(load_model(stored_dbscan).components_) == 3
+    arrays = {name: value for name, value in (tensors | change).items() if name in tensors and value is not None}
+    params = {name: value for name, value in change.items() if name not in tensors}
+    _forge(stored_dbscan, contents | {"params": contents["params"] | params}, arrays)
+    with pytest.raises(ModelError, match=message):
+        load_model(stored_dbscan)
 
 
 def test_missing_file_and_folder(tmp_path, stored):

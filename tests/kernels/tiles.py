@@ -11,7 +11,7 @@ from tests.emulation import Module
 from tests.kernels.screens import DTYPES, Problem, Rows
 
 # Panel, and whether rows stay in shared memory where they fit.
-DEFAULTS = {"settle": (128, True), "decide": (64, True), "gains": (16, False)}
+DEFAULTS = {"settle": (128, True), "decide": (64, True), "gains": (16, False), "dbscan_tiles": (128, True)}
 RESIDENT_BYTES = 1024
 
 

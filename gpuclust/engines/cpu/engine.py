@@ -10,13 +10,16 @@ import numpy as np
 from gpuclust.engines.base import DRAW_BLOCK, Assignment, Engine, Movement, Part, Stream, Sums, Work
 from gpuclust.engines.canonical import Frame, exact_products, exact_total
 from gpuclust.engines.cpu.block import SHORT_SCAN, Block
+from gpuclust.engines.cpu.cells import CpuCells
 from gpuclust.engines.cpu.centers import CpuCenters
+from gpuclust.engines.cpu.pairs import CpuPairs
 from gpuclust.engines.cpu.screen import improve
 from gpuclust.engines.cpu.sketch import Sketch, planner
 from gpuclust.engines.cpu.sums import block_totals, distances_to_own, move_rows, pairwise, survey
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
 from gpuclust.engines.cpu.update import CpuUpdate, movement, update_centers
 from gpuclust.engines.cpu.vector import tile_shape
+from gpuclust.engines.neighborhood import METRICS, Grid, Neighborhood
 from gpuclust.engines.planner import SketchPlanner, SketchUse
 
 __all__ = ["CpuEngine"]
@@ -78,6 +81,11 @@ class CpuEngine(Engine):
                 row, column = np.argwhere(~np.isfinite(part))[0]
                 return int(b * 16 * BLOCK + row), int(column), float(part[row, column])
         return None
+
+    def extent(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ends = run_blocks(lambda lo, hi: (rows[lo:hi].min(axis=0), rows[lo:hi].max(axis=0)), len(rows), 16 * BLOCK)
+        low, high = (np.array(side) for side in zip(*ends, strict=True))
+        return low.min(axis=0).astype(np.float64), high.max(axis=0).astype(np.float64)
 
     def unit_rows(self, rows: np.ndarray) -> tuple[np.ndarray, int | None]:
         largest = np.abs(rows).max(axis=1)
@@ -192,9 +200,10 @@ class CpuEngine(Engine):
         )
         return out
 
-    def pairwise(self, rows: np.ndarray, centers: np.ndarray, frame: Frame) -> np.ndarray:
+    def pairwise(self, rows: np.ndarray, centers: np.ndarray, frame: Frame, metric: str = "euclidean") -> np.ndarray:
         centers, out = np.ascontiguousarray(centers), np.empty((len(rows), len(centers)))
-        run_blocks(lambda lo, hi: pairwise(rows[lo:hi], centers, frame.scale, out[lo:hi]), len(rows), BLOCK)
+        number = METRICS.index(metric)
+        run_blocks(lambda lo, hi: pairwise(rows[lo:hi], centers, frame.scale, number, out[lo:hi]), len(rows), BLOCK)
         return out
 
     def inertia(self, parts: Iterable[Part], centers: np.ndarray, labels: np.ndarray | None, frame: Frame) -> float:
@@ -303,6 +312,12 @@ class CpuEngine(Engine):
 
         run_blocks(block, len(out), 64)
         return out
+
+    def cells(self, rows: np.ndarray, grid: Grid, neighborhood: Neighborhood) -> CpuCells:
+        return CpuCells(rows, grid, neighborhood)
+
+    def pairs(self, n_rows: int, neighborhood: Neighborhood, frame: Frame, sample: np.ndarray, memory: int) -> CpuPairs:
+        return CpuPairs(n_rows, neighborhood, sample, memory)
 
 
 def _quanta(values: np.ndarray, weights: np.ndarray | None, factor: float) -> np.ndarray:

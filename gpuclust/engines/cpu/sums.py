@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpuclust.engines.cpu.canonical_distance import canonical_distance
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.vector import add_row, squared_distance
 
@@ -48,11 +49,11 @@ def distances_to_own(data, centers, labels, scale, out):  # type: ignore[no-unty
 
 
 @kernel
-def pairwise(data, centers, scale, out):  # type: ignore[no-untyped-def]
-    """Canonical distance of each row to every centre, (m, k)."""
+def pairwise(data, centers, scale, metric, out):  # type: ignore[no-untyped-def]
+    """Canonical distance of each row to every centre, (m, k), in one of ``METRICS``."""
     for i in range(data.shape[0]):
         for c in range(centers.shape[0]):
-            out[i, c] = squared_distance(data, i, centers, c, scale)
+            out[i, c] = canonical_distance(data, i, centers, c, scale, metric)
 
 
 @kernel

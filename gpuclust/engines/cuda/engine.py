@@ -10,15 +10,20 @@ import numpy as np
 from gpuclust.engines.base import Assignment, Engine, Movement, Part, Stream, Sums
 from gpuclust.engines.canonical import Frame
 from gpuclust.engines.cuda import assign, distances, gains, seeding, survey, update
+from gpuclust.engines.cuda.blocks import pairs_precision
+from gpuclust.engines.cuda.cells import CudaCells
 from gpuclust.engines.cuda.centers import CudaCenters
 from gpuclust.engines.cuda.device import Device, on_device
 from gpuclust.engines.cuda.launch import Kernels
+from gpuclust.engines.cuda.pairs import CudaPairs
 from gpuclust.engines.cuda.placement import Placement
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION
 from gpuclust.engines.cuda.rows import PlacedRows
 from gpuclust.engines.cuda.sketch import CudaSketch, planner
 from gpuclust.engines.cuda.totals import ExactTotal
+from gpuclust.engines.neighborhood import Grid, Neighborhood
 from gpuclust.engines.planner import SketchPlanner, SketchUse
+from gpuclust.errors import ParameterError
 
 __all__ = ["CudaEngine"]
 
@@ -79,6 +84,10 @@ class CudaEngine(Engine):
     @on_device
     def survey(self, rows: PlacedRows, column_max: np.ndarray) -> tuple[int, int, float] | None:
         return survey.survey(self._kernels, rows, column_max)
+
+    @on_device
+    def extent(self, rows: PlacedRows) -> tuple[np.ndarray, np.ndarray]:
+        return survey.extent(self._kernels, rows)
 
     @on_device
     def unit_rows(self, rows: PlacedRows) -> tuple[PlacedRows, int | None]:
@@ -183,7 +192,12 @@ class CudaEngine(Engine):
         return distances.own_distances(self._kernels, rows, centers, labels, frame)
 
     @on_device
-    def pairwise(self, rows: PlacedRows, centers: Any, frame: Frame) -> np.ndarray:
+    def pairwise(self, rows: PlacedRows, centers: Any, frame: Frame, metric: str = "euclidean") -> np.ndarray:
+        if metric != "euclidean":
+            raise ParameterError(
+                f"metric={metric!r}: distances of {rows.n_features} features to all core rows are computed on the CPU "
+                "only; use device='cpu' to predict."
+            )
         return distances.pairwise(self._kernels, rows, centers, frame)
 
     def inertia(self, parts: Iterable[Part], centers: Any, labels: Any | None, frame: Frame) -> float:
@@ -254,6 +268,19 @@ class CudaEngine(Engine):
     @on_device
     def block_totals(self, values: Any, weights: Any | None, factor: float) -> np.ndarray:
         return seeding.block_totals(self._kernels, values, weights, factor)
+
+    # -- neighbours --------------------------------------------------------------------------------------------------
+
+    @on_device
+    def cells(self, rows: PlacedRows, grid: Grid, neighborhood: Neighborhood) -> CudaCells:
+        return CudaCells(self._kernels, rows, grid, neighborhood)
+
+    @on_device
+    def pairs(
+        self, n_rows: int, neighborhood: Neighborhood, frame: Frame, sample: np.ndarray, memory: int
+    ) -> CudaPairs:
+        precision = pairs_precision(self._precision, neighborhood, frame, sample)
+        return CudaPairs(self._kernels, precision, n_rows, neighborhood, frame, memory)
 
 
 def _own(state: Assignment) -> assign.CudaAssignment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from gpuclust.engines.cuda.stripes import (
     moved,
 )
 from gpuclust.engines.cuda.totals import ExactTotal
+from gpuclust.engines.neighborhood import Grid, Neighborhood
+from gpuclust.errors import ParameterError
 
 __all__ = ["SplitCudaEngine"]
 
@@ -91,6 +93,9 @@ class SplitCudaEngine(Engine):
 
     def survey(self, rows: PlacedRows, column_max: np.ndarray) -> tuple[int, int, float] | None:
         return self._of(rows).survey(rows, column_max)
+
+    def extent(self, rows: PlacedRows) -> tuple[np.ndarray, np.ndarray]:
+        return self._of(rows).extent(rows)
 
     def unit_rows(self, rows: PlacedRows) -> tuple[PlacedRows, int | None]:
         return self._of(rows).unit_rows(rows)
@@ -194,7 +199,7 @@ class SplitCudaEngine(Engine):
         engine = self._of(rows)
         return engine.distances(rows, centers.on(engine), here(labels, engine), frame)
 
-    def pairwise(self, rows: PlacedRows, centers: Shared, frame: Frame) -> np.ndarray:
+    def pairwise(self, rows: PlacedRows, centers: Shared, frame: Frame, metric: str = "euclidean") -> np.ndarray:
         engine = self._of(rows)
         return engine.pairwise(rows, centers.on(engine), frame)
 
@@ -255,6 +260,19 @@ class SplitCudaEngine(Engine):
             for engine, stripe, own in self._weighed(values, weights)
         ]
         return np.concatenate(found)
+
+    # -- neighbours --------------------------------------------------------------------------------------------------
+
+    def cells(self, rows: PlacedRows, grid: Grid, neighborhood: Neighborhood) -> NoReturn:
+        raise self._alone()
+
+    def pairs(self, n_rows: int, neighborhood: Neighborhood, frame: Frame, sample: np.ndarray, memory: int) -> NoReturn:
+        raise self._alone()
+
+    def _alone(self) -> ParameterError:
+        return ParameterError(
+            f"device: {len(self.engines)} GPUs are named, but neighbours are sought on one: name one, or 'cuda'."
+        )
 
     def _weighed(self, values: SplitRows, weights: Shared | None) -> Iterator[tuple[CudaEngine, Any, Any | None]]:
         for i, stripe in enumerate(values.stripes):

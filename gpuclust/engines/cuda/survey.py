@@ -11,7 +11,7 @@ from gpuclust.engines.cuda.precision import SINGLE_PRECISION
 from gpuclust.engines.cuda.rows import PlacedRows
 from gpuclust.engines.cuda.variants import Variant
 
-__all__ = ["survey", "unit_rows"]
+__all__ = ["extent", "survey", "unit_rows"]
 
 _NONE = np.uint64(2**64 - 1)
 
@@ -31,6 +31,23 @@ def survey(kernels: Kernels, rows: PlacedRows, column_max: np.ndarray) -> tuple[
         return None
     row, column = divmod(first, d)
     return row, column, float(rows.values[row : row + 1, column : column + 1].get()[0, 0])
+
+
+def extent(kernels: Kernels, rows: PlacedRows) -> tuple[np.ndarray, np.ndarray]:
+    """See :meth:`gpuclust.engines.base.Engine.extent`."""
+    xp, (m, d) = kernels.xp, rows.values.shape
+    low, high = xp.full(d, _NONE, np.uint64), xp.zeros(d, np.uint64)
+    kernels.launch(
+        Variant("dbscan_grid", rows.macros), "extent", max(kernels.blocks(-(-m * d // 8192), 8), -(-d // 256)), 256,
+        rows.values, np.int64(m), np.int32(d), low, high,
+    )  # fmt: skip
+    return _from_order(low.get()), _from_order(high.get())
+
+
+def _from_order(bits: np.ndarray) -> np.ndarray:
+    """The float64 of which these are `ordered` of kernels/dbscan_grid.cu."""
+    sign = np.uint64(1 << 63)
+    return np.where(bits & sign, bits ^ sign, ~bits).view(np.float64)
 
 
 def unit_rows(kernels: Kernels, rows: PlacedRows) -> tuple[Any, int | None]:

@@ -13,20 +13,26 @@ from gpuclust.engines.cuda.precision import HALF_PRECISION, Precision
 from gpuclust.engines.cuda.variants import Macros
 from gpuclust.engines.cuda.warpgroups import NARROWEST, WarpgroupTile, warpgroup_tile
 
-__all__ = ["DECIDE", "GAINS", "SETTLE", "Shape", "Tile", "settle_tile", "tile_for"]
+__all__ = ["DECIDE", "GAINS", "SETTLE", "Shape", "Tile", "pairs_tile", "settle_tile", "tile_for"]
 
 _BLOCK_RESERVE = 1024  # bytes of a multiprocessor's shared memory that every block costs besides its own
 
 
 class Shape(NamedTuple):
-    """What a kernel asks of its tiles: centres in a panel, and threads on a multiprocessor that registers allow."""
+    """What a kernel asks of its tiles: centres in a panel, and threads on a multiprocessor that registers allow.
+
+    ``few``: float32 tiles do without variants for narrow rows, whose copies take far less time than their products.
+    """
 
     panel: int
     half_threads: int
     single_threads: int
+    few: bool = False
 
 
 SETTLE, DECIDE, GAINS = Shape(128, 256, 512), Shape(64, 384, 512), Shape(16, 640, 768)
+# Of pairs float32 tiles are narrower: with 128 columns they would spill.
+_HALF_PAIRS, _SINGLE_PAIRS = Shape(128, 256, 512), Shape(64, 256, 512, few=True)
 
 
 class Tile(NamedTuple):
@@ -99,7 +105,8 @@ def tile_for(device: Device, precision: Precision, width: int, shape: Shape) -> 
     if half and shape == DECIDE and device.capability == 100:
         threads = 256  # 384 would spill there
     tiles = []
-    for line in (_SEEDING if shape == GAINS else _HALF) if half else _SINGLE:
+    single = _SINGLE[1:] if shape.few else _SINGLE
+    for line in (_SEEDING if shape == GAINS else _HALF) if half else single:
         blocks = max(1, threads // (32 * line.warps))
         size = min(widest, line.slice_bytes)
         tile = Tile(precision, shape.panel, line.warps, blocks, size, line.stages, line.resident)
@@ -116,3 +123,8 @@ def settle_tile(device: Device, precision: Precision, width: int, n_clusters: in
     if device.wgmma and precision is HALF_PRECISION and width >= NARROWEST:
         return warpgroup_tile(width, n_clusters)
     return tile_for(device, precision, width, SETTLE)
+
+
+def pairs_tile(device: Device, precision: Precision, width: int) -> Tile:
+    """That of the neighbours among two blocks of rows."""
+    return tile_for(device, precision, width, _HALF_PAIRS if precision is HALF_PRECISION else _SINGLE_PAIRS)

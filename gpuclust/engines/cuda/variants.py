@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["HALF", "SINGLE", "WARPGROUPS", "Macros", "Variant", "row_macros"]
+from gpuclust.engines.neighborhood import METRICS
+
+__all__ = ["HALF", "SINGLE", "WARPGROUPS", "Macros", "Variant", "metric_macros", "row_macros"]
 
 Macros = tuple[tuple[str, str], ...]
 
@@ -25,6 +27,11 @@ _OPTIONS = ("-std=c++17", "-fmad=false")
 def row_macros(dtype: DTypeLike) -> Macros:
     """Macros of kernels that read rows of ``dtype``, float32 or float64."""
     return (("ROW", _ROW_TYPES[np.dtype(dtype)]),)
+
+
+def metric_macros(metric: str) -> Macros:
+    """Macros of kernels that compare rows by ``metric``."""
+    return (("METRIC", str(METRICS.index(metric))),)
 
 
 class Variant(NamedTuple):

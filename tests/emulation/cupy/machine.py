@@ -116,7 +116,7 @@ class Memory:
 
     def buffer(self) -> Any:
         """The bytes; whoever holds it must hold this object too."""
-        return (ctypes.c_char * self.size).from_address(self.ptr) if self.size else b""
+        return (ctypes.c_char * self.size).from_address(self.ptr) if self.size else bytearray()
 
 
 def _release(machine: Machine, device: int, pointer: int, rounded: int) -> None:

@@ -1,4 +1,4 @@
-"""The canonical distance."""
+"""The canonical distances."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from gpuclust.engines.cpu.vector.ir import (
     data_pointer,
     float_ir,
     load_vector,
+    magnitude,
     masked_load,
+    maximum,
     splat,
 )
 
-__all__ = ["squared_distance"]
+__all__ = ["largest_difference", "squared_distance", "summed_difference"]
 
 
-@intrinsic
-def squared_distance(typingctx, data, row, centers, center, scale):  # type: ignore[no-untyped-def]
-    """Canonical distance of ``data[row]`` to ``centers[center]``, in units of 1 / ``scale``."""
-    signature = types.float64(data, types.int64, centers, types.int64, types.float64)
+def _canonical(term: Any, join: Any) -> Any:
+    """The code of a distance: a ``term`` for each difference, added, or otherwise joined, in the canonical order."""
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         lanes = 8
@@ -49,7 +49,7 @@ def squared_distance(typingctx, data, row, centers, center, scale):  # type: ign
                 value = load(builder.gep(pointer, [at]), ir.VectorType(element, lanes), 4 if element == F32 else 8)
                 values.append(builder.fpext(value, wide) if element == F32 else value)
             difference = builder.fmul(builder.fsub(*values), factor)
-            return builder.fadd(total, builder.fmul(difference, difference))
+            return join(builder, total, term(builder, difference))
 
         def body(j: Any, sums: list[Any]) -> list[Any]:
             return [
@@ -78,13 +78,43 @@ def squared_distance(typingctx, data, row, centers, center, scale):  # type: ign
             phi.add_incoming(sums[v], before)
             phi.add_incoming(added, then)
             sums[v] = phi
-        total = builder.fadd(builder.fadd(sums[0], sums[2]), builder.fadd(sums[1], sums[3]))
+        total = join(builder, join(builder, sums[0], sums[2]), join(builder, sums[1], sums[3]))
         for step in (4, 2, 1):
             order = [(lane + step) % lanes for lane in range(lanes)]
             moved = builder.shuffle_vector(
                 total, ir.Constant(wide, ir.Undefined), ir.Constant(ir.VectorType(I32, lanes), order)
             )
-            total = builder.fadd(total, moved)
+            total = join(builder, total, moved)
         return builder.extract_element(total, ir.Constant(I32, 0))
 
-    return signature, codegen
+    return codegen
+
+
+def _signature(data: Any, other: Any) -> Any:
+    return types.float64(data, types.int64, other, types.int64, types.float64)
+
+
+def _square(builder: Any, value: Any) -> Any:
+    return builder.fmul(value, value)
+
+
+def _add(builder: Any, a: Any, b: Any) -> Any:
+    return builder.fadd(a, b)
+
+
+@intrinsic
+def squared_distance(typingctx, data, row, other, other_row, scale):  # type: ignore[no-untyped-def]
+    """Canonical distance of ``data[row]`` to ``other[other_row]``, in units of 1 / ``scale``."""
+    return _signature(data, other), _canonical(_square, _add)
+
+
+@intrinsic
+def summed_difference(typingctx, data, row, other, other_row, scale):  # type: ignore[no-untyped-def]
+    """The same in the manhattan metric: the sum of absolute differences."""
+    return _signature(data, other), _canonical(magnitude, _add)
+
+
+@intrinsic
+def largest_difference(typingctx, data, row, other, other_row, scale):  # type: ignore[no-untyped-def]
+    """The same in the chebyshev metric: the largest absolute difference."""
+    return _signature(data, other), _canonical(magnitude, maximum)

@@ -18,8 +18,10 @@ __all__ = [
     "data_pointer",
     "float_ir",
     "load_vector",
+    "magnitude",
     "masked_load",
     "masked_store",
+    "maximum",
     "splat",
     "store_vector",
     "suffix",
@@ -54,6 +56,19 @@ def load_vector(builder: Any, pointer: Any, vector: ir.VectorType, align: int) -
 
 def store_vector(builder: Any, value: Any, pointer: Any, align: int) -> None:
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = align
+
+
+def magnitude(builder: Any, value: Any) -> Any:
+    """|value|, a vector."""
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(value.type, [value.type]), f"llvm.fabs.{suffix(value.type)}"
+    )
+    return builder.call(function, [value])
+
+
+def maximum(builder: Any, a: Any, b: Any) -> Any:
+    """The larger of each two elements; that of ``b`` where one is NaN."""
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
 def suffix(vector: ir.VectorType) -> str:

@@ -32,12 +32,23 @@ from gpuclust.engines.cpu.vector.ir import (
     data_pointer,
     float_ir,
     load_vector,
+    magnitude,
+    maximum,
     splat,
     store_vector,
     suffix,
 )
 
-__all__ = ["TileShape", "tile_above", "tile_bounds", "tile_shape", "tile_top2", "trailing_zeros"]
+__all__ = [
+    "TileShape",
+    "bit_count",
+    "tile_above",
+    "tile_bounds",
+    "tile_scores",
+    "tile_shape",
+    "tile_top2",
+    "trailing_zeros",
+]
 
 
 class TileShape(NamedTuple):
@@ -73,20 +84,29 @@ def tile_shape(dtype: np.dtype | type | str) -> TileShape:
     return TileShape(2 if narrow else 4, 4, 4)
 
 
-def _tile_scores(
-    builder: Any, shape: TileShape, element: ir.Type, tile: Any, panel: Any, width: Any
+def tile_scores(
+    builder: Any, shape: TileShape, element: ir.Type, tile: Any, panel: Any, width: Any, metric: str = "euclidean"
 ) -> list[list[Any]]:
-    """Scores[c][r]: constant of centre c plus the inner product with the rows of vector r, by FMA in feature order."""
+    """Scores[c][r]: constant of centre c plus the inner product with the rows of vector r, by FMA in feature order.
+
+    In the other metrics the distance is taken from the constant.
+    """
     vector = ir.VectorType(element, shape.lanes)
     align = 4 if element == F32 else 8
     fma = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{suffix(vector)}"
     )
-    start = []
+    constants = []
     for c in range(shape.centers):
         constant = splat(builder, builder.load(builder.gep(panel, [ir.Constant(I64, c)])), shape.lanes)
-        start += [constant] * shape.vectors
+        constants += [constant] * shape.vectors
     elements = builder.gep(panel, [ir.Constant(I64, shape.centers)])
+
+    def step(weight: Any, x: Any, total: Any) -> Any:
+        if metric == "euclidean":
+            return builder.call(fma, [weight, x, total])
+        difference = magnitude(builder, builder.fsub(weight, x))
+        return builder.fadd(difference, total) if metric == "manhattan" else maximum(builder, difference, total)
 
     def body(j: Any, sums: list[Any]) -> list[Any]:
         row = builder.gep(tile, [builder.mul(j, ir.Constant(I64, shape.rows))])
@@ -99,10 +119,15 @@ def _tile_scores(
         for c in range(shape.centers):
             weight = splat(builder, builder.load(builder.gep(column, [ir.Constant(I64, c)])), shape.lanes)
             totals = sums[c * shape.vectors : (c + 1) * shape.vectors]
-            updated += [builder.call(fma, [weight, x, t]) for x, t in zip(features, totals, strict=True)]
+            updated += [step(weight, x, t) for x, t in zip(features, totals, strict=True)]
         return updated
 
-    sums = counted_loop(builder, width, 1, start, body)
+    if metric == "euclidean":
+        sums = counted_loop(builder, width, 1, constants, body)
+    else:
+        zeros = [ir.Constant(vector, [0.0] * shape.lanes)] * len(constants)
+        distances = counted_loop(builder, width, 1, zeros, body)
+        sums = [builder.fsub(constant, distance) for constant, distance in zip(constants, distances, strict=True)]
     return [sums[c * shape.vectors : (c + 1) * shape.vectors] for c in range(shape.centers)]
 
 
@@ -120,7 +145,7 @@ def tile_top2(typingctx, tile, panels, offset, width, first, best, second, index
         align = 4 if element == F32 else 8
         at = [data_pointer(context, builder, sig.args[i], args[i]) for i in (0, 5, 6, 7)]
         panel = data_pointer(context, builder, sig.args[1], args[1], args[2])
-        scores = _tile_scores(builder, shape, element, at[0], panel, args[3])
+        scores = tile_scores(builder, shape, element, at[0], panel, args[3])
         number = builder.trunc(args[4], I32)
         for r in range(shape.vectors):
             where = [builder.gep(pointer, [ir.Constant(I64, r * shape.lanes)]) for pointer in at[1:]]
@@ -158,7 +183,7 @@ def tile_above(typingctx, tile, panels, offset, width, threshold, masks):  # typ
         limits, words = (data_pointer(context, builder, sig.args[i], args[i]) for i in (4, 5))
         tile_pointer = data_pointer(context, builder, sig.args[0], args[0])
         panel = data_pointer(context, builder, sig.args[1], args[1], args[2])
-        scores = _tile_scores(builder, shape, element, tile_pointer, panel, args[3])
+        scores = tile_scores(builder, shape, element, tile_pointer, panel, args[3])
         limit = [
             load_vector(builder, builder.gep(limits, [ir.Constant(I64, r * shape.lanes)]), vector, align)
             for r in range(shape.vectors)
@@ -231,5 +256,15 @@ def trailing_zeros(typingctx, word):  # type: ignore[no-untyped-def]
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         return builder.cttz(args[0], ir.Constant(I1, 1))
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def bit_count(typingctx, word):  # type: ignore[no-untyped-def]
+    """Number of bits set in a uint64."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.ctpop(args[0])
 
     return types.int64(types.uint64), codegen

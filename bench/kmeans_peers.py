@@ -1,7 +1,7 @@
-"""The contenders: each runs exactly `n_iter` Lloyd iterations on all rows, from the given centres where it takes them.
+"""The k-means contenders: each runs exactly `n_iter` Lloyd iterations on all rows, from the given centres if it can.
 
 No contender subsamples or stops on a tolerance. scikit-learn and gpuclust still stop when no label changes; the
-iterations that really ran are returned and reported. What differs is said in `Contender.note`: three libraries choose
+iterations that really ran are returned and reported. What differs is said in the notes: three libraries choose
 their own initial centres (random rows), and two prune by a statistical test, so that their step is not exactly Lloyd's.
 """
 
@@ -9,40 +9,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONTENDERS", "Contender"]
+from bench.cases import Contender
+from bench.data import Rows
 
-Rows = NDArray[np.float32]
+__all__ = ["CONTENDERS"]
+
 Result = tuple[NDArray[Any], int]  # centres (k, d), iterations that ran
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One way of getting from rows and initial centres to centres.
-
-    Attributes
-    ----------
-    name : str
-    package : str
-        Distribution whose version the report states.
-    run : callable
-        ``run(rows, centers, n_iter)`` returns (centres, iterations that ran). Libraries are imported inside.
-    takes_centers : bool
-        Whether it starts from the given centres.
-    note : str
-        What to know when its figures are read.
-    """
-
-    name: str
-    package: str
-    run: Callable[[Rows, Rows, int], Result]
-    takes_centers: bool = True
-    note: str = ""
 
 
 def gpuclust(rows: Rows, centers: Rows, n_iter: int) -> Result:
@@ -159,20 +136,20 @@ _ALL = [
         "faiss-superkmeans",
         "faiss-cpu",
         faiss_superkmeans,
-        False,
+        True,
         f"{_OWN_CENTERS}; prunes by a statistical test; d >= 32",
     ),
     Contender(
         "superkmeans",
         "superkmeans",
         superkmeans,
-        False,
+        True,
         f"{_OWN_CENTERS}; prunes by a statistical test; flat, all rows",
     ),
-    Contender("fastkmeans", "fastkmeans", fastkmeans, False, f"{_OWN_CENTERS}; torch on the CPU"),
+    Contender("fastkmeans", "fastkmeans", fastkmeans, True, f"{_OWN_CENTERS}; torch on the CPU"),
     Contender("numpy", "numpy", numpy_gemm, note="float32 product + argmin in blocks"),
-    Contender("gpuclust-seeding", "gpuclust", gpuclust_seeding, False),
-    Contender("sklearn-seeding", "scikit-learn", sklearn_seeding, False),
+    Contender("gpuclust-seeding", "gpuclust", gpuclust_seeding, True),
+    Contender("sklearn-seeding", "scikit-learn", sklearn_seeding, True),
 ]
 
 CONTENDERS = {contender.name: contender for contender in _ALL}

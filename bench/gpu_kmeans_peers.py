@@ -1,4 +1,4 @@
-"""The GPU contenders: each runs ``n_iter`` Lloyd iterations on all rows, from the given centres where it takes them.
+"""The GPU's k-means contenders: each runs ``n_iter`` Lloyd iterations on all rows, from the given centres if it can.
 
 Rows lie on the GPU, except for the contenders that take them from host memory and whose figures include the transfers.
 What each of them rounds is said in its note: only gpuclust's labels are certified to be the nearest centres.
@@ -8,59 +8,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["CONTENDERS", "GpuContender", "on_host"]
+from bench.gpu_cases import GpuContender, as_it_lies, on_host, on_host_float32
+
+__all__ = ["CONTENDERS"]
 
 SCORES_BYTES = 2**30  # of the product that torch and CuPy hold at a time
 
 Result = tuple[Any, int]  # centres (k, d) of any library, iterations that ran
-
-
-@dataclass(frozen=True)
-class GpuContender:
-    """One way of getting from rows and initial centres to centres.
-
-    Attributes
-    ----------
-    name : str
-    package : str
-        Distribution whose version the report states.
-    run : callable
-        ``run(rows, centers, n_iter, gpu)`` returns (centres, iterations that ran) when the GPU is done. Libraries are
-        imported inside; ``gpu`` is False when the runner itself is tried on a processor.
-    place : callable
-        Turns rows, an array of CuPy (NumPy without a GPU), into what ``run`` takes; not timed.
-    takes_centers : bool
-        Whether it starts from the given centres.
-    note : str
-        What to know when its figures are read.
-    """
-
-    name: str
-    package: str
-    run: Callable[[Any, Any, int, bool], Result]
-    place: Callable[[Any], Any]
-    takes_centers: bool = True
-    note: str = ""
-
-
-def as_it_lies(rows: Any) -> Any:
-    return rows
-
-
-def on_host(rows: Any) -> Any:
-    """An array of NumPy, CuPy or torch in host memory."""
-    if hasattr(rows, "get"):
-        return rows.get()
-    return rows.cpu().numpy() if hasattr(rows, "cpu") else np.asarray(rows)
-
-
-def on_host_float32(rows: Any) -> Any:
-    return on_host(rows).astype(np.float32)
 
 
 def as_torch(rows: Any) -> Any:
@@ -190,7 +148,7 @@ _ALL = [
         "fastkmeans",
         fastkmeans,
         on_host_float32,
-        False,
+        True,
         "own random rows as centres; rounds to float16; rows in host memory, transfers included",
     ),
     GpuContender(

@@ -1,0 +1,11 @@
+"""Every side-by-side case on the processor, and the kinds of benchmark that they belong to."""
+
+from __future__ import annotations
+
+from bench import dbscan, kmeans
+from bench.cases import Case
+
+__all__ = ["CASES", "KINDS"]
+
+CASES: dict[str, Case] = {**kmeans.CASES, **dbscan.CASES}
+KINDS: dict[str, type[Case]] = {kind.kind: kind for kind in (kmeans.KMeansCase, dbscan.DBSCANCase)}
