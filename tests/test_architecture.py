@@ -151,7 +151,7 @@ def test_what_the_layer_check_catches(tmp_path: Path) -> None:
 
 
 def test_public_names_are_exactly_all() -> None:
-    assert sorted(gpuclust.__all__) == ["KMeans", "MiniBatchKMeans", "__version__", "config", "errors"]
+    assert sorted(gpuclust.__all__) == ["DBSCAN", "KMeans", "MiniBatchKMeans", "__version__", "config", "errors"]
     for name in gpuclust.__all__:
         assert getattr(gpuclust, name) is not None
     assert set(gpuclust.__all__) <= set(dir(gpuclust))

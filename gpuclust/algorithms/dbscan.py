@@ -244,10 +244,12 @@ def _by_pairs(
     pairs.link(core)
     for a, b in stage("link") if pairs.missed else ():
         pairs.link_missed(a, b, core)
+    tell("link", blocks.total, blocks.total)
     labels = engine.array(number(engine.to_host(pairs.components(core))))
     pairs.claim(core, labels)
     for a, b in stage("claim") if pairs.missed else ():
         pairs.claim_missed(a, b, core, labels)
+    tell("claim", blocks.total, blocks.total)
     return Clustering(engine.to_host(labels), engine.to_host(core).astype(bool))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from gpuclust.errors import DataError, FileFormatError
 from gpuclust.jobs.environment import package_versions
-from gpuclust.jobs.events import Report, reported_warnings, silent
+from gpuclust.jobs.events import Report, finite, reported_warnings, silent
 from gpuclust.jobs.files import labels_suffix, write_array, write_labels
 from gpuclust.jobs.manifest import file_facts, write_manifest
 from gpuclust.jobs.model import MODEL_FILE, save_model
@@ -112,7 +112,7 @@ def run_fit(job: FitJob, report: Report = silent) -> dict[str, Any]:
             dtype=str(source.dtype),
             output=job.output,
             estimator=type(estimator).__name__,
-            **{name: getattr(estimator, name) for name in job.announced},
+            **{name: _announced(getattr(estimator, name)) for name in job.announced},
         )
         opened = perf_counter()
         estimator.fit(source, sample_weight=weights)
@@ -146,6 +146,11 @@ def run_fit(job: FitJob, report: Report = silent) -> dict[str, Any]:
         write_manifest(folder, manifest, job.device, job.work(source))
     report("done", output=job.output, **found, seconds=perf_counter() - clock)
     return {**found, "timings": timings}
+
+
+def _announced(value: Any) -> Any:
+    """A parameter for an event; the estimator, which has not checked it yet, will say if it is no number."""
+    return finite(value) if isinstance(value, float) else value
 
 
 def load_array(path: str, name: str, *, n_axes: int) -> np.ndarray:
