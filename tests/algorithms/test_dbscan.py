@@ -133,7 +133,7 @@ def test_little_memory_changes_nothing(engine, sized, d, weighted):
     rng, n = np.random.default_rng(3), sized(1500, 150)
     X = rng.normal(size=(6, d))[rng.integers(6, size=n)] * 4 + rng.normal(size=(n, d))
     weights = rng.integers(-1, 4, size=n).astype(float) if weighted else None
-    eps = 0.3 if d == 2 else 4.5
+    eps = sized(0.3, 0.9) if d == 2 else sized(4.5, 5.2)
     expected = reference.dbscan(X, eps, 6, weights=weights)
     assert len(np.unique(expected.labels)) > 3
     for chunk_rows in (None, 400):
