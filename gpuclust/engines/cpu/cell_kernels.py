@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gpuclust.engines.cpu.canonical_distance import EUCLIDEAN, MANHATTAN, canonical_distance
-from gpuclust.engines.cpu.cell_tree import lower_bound, near_columns
-from gpuclust.engines.cpu.compile import kernel
+from gpuclust.engines.cpu.cell_tree import LANES, lower_bound, near_columns
+from gpuclust.engines.cpu.compile import kernel, part
 from gpuclust.engines.cpu.union import find, union
 from gpuclust.engines.neighborhood import METRICS, Grid, Neighborhood
 
@@ -21,8 +21,6 @@ __all__ = ["Rule", "Sorted", "claim", "count", "link", "make_rule", "nearest", "
 
 # Rows of two cells are compared all with all up to so many pairs; beyond, those near the other cell are sought first.
 _CROWD = 4096
-# Distances that are computed in a row before somebody looks at them.
-_LANES = 64
 
 
 class Rule(NamedTuple):
@@ -82,12 +80,12 @@ def make_rule(neighborhood: Neighborhood, grid: Grid, dtype: np.dtype, n_columns
 # -- distances ---------------------------------------------------------------------------------------------------------
 
 
-@kernel
+@part
 def _canonical(rows, i, j, rule):  # type: ignore[no-untyped-def]
     return canonical_distance(rows, i, rows, j, rule.scale, rule.metric)
 
 
-@kernel
+@part
 def _screen(values, i, at, n, metric, out):  # type: ignore[no-untyped-def]
     """Distances of sorted row i to rows at .. at + n, in their own precision."""
     for k in range(n):
@@ -106,29 +104,30 @@ def _screen(values, i, at, n, metric, out):  # type: ignore[no-untyped-def]
                 out[k] = max(out[k], abs(column[k] - x))
 
 
-@kernel
+@part
 def _count_run(data, i, lo, hi, surely, hopeless, rule, most, distances):  # type: ignore[no-untyped-def]
     """How many of the rows lo .. hi are neighbours of sorted row i; once there are ``most``, no more are sought."""
     values = data.values
     total = np.int64(0)
-    for at in range(lo, hi, _LANES):
-        n = min(_LANES, hi - at)
+    for at in range(lo, hi, LANES):
+        n = min(LANES, hi - at)
         sure = np.int32(0)
         likely = np.int32(0)
+        # All lanes always, those beyond the run in vain: a loop of fixed length is a few vector instructions.
         if rule.metric == EUCLIDEAN and values.shape[0] == 2:
             x, y = values[0, i], values[1, i]
-            for k in range(at, at + n):
-                u, v = values[0, k] - x, values[1, k] - y
+            for k in range(LANES):
+                u, v = values[0, at + k] - x, values[1, at + k] - y
                 distance = u * u + v * v
-                sure += np.int32(distance <= surely)
-                likely += np.int32(distance <= hopeless)
+                sure += np.int32((distance <= surely) & (k < n))
+                likely += np.int32((distance <= hopeless) & (k < n))
         elif rule.metric == EUCLIDEAN and values.shape[0] == 3:
             x, y, z = values[0, i], values[1, i], values[2, i]
-            for k in range(at, at + n):
-                u, v, w = values[0, k] - x, values[1, k] - y, values[2, k] - z
+            for k in range(LANES):
+                u, v, w = values[0, at + k] - x, values[1, at + k] - y, values[2, at + k] - z
                 distance = u * u + v * v + w * w
-                sure += np.int32(distance <= surely)
-                likely += np.int32(distance <= hopeless)
+                sure += np.int32((distance <= surely) & (k < n))
+                likely += np.int32((distance <= hopeless) & (k < n))
         else:
             _screen(values, i, at, n, rule.metric, distances)
             for k in range(n):
@@ -173,7 +172,7 @@ def _enter(tree, column, rule, path, columns, used):  # type: ignore[no-untyped-
     return n
 
 
-@kernel
+@part
 def _seek(tree, column, wanted, at):  # type: ignore[no-untyped-def]
     """From cell ``at`` on, or the column's first (at < 0), the first cell of a column not below ``wanted``."""
     level, parents = tree.levels[-1], tree.levels[-2]
@@ -207,7 +206,7 @@ def count(data, tree, rule, surely, hopeless, first_cell, end_cell, enough, core
     used = np.empty(rule.most_columns, np.int64)
     lo = np.empty(rule.most_columns, np.int64)
     hi = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(_LANES, data.values.dtype)
+    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column = _column_of(tree, first_cell) - 1
@@ -259,7 +258,7 @@ def sum_values(data, tree, rule, surely, hopeless, first_cell, end_cell, values,
     path = np.empty(tree.levels.size - 1, np.int64)
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(_LANES, data.values.dtype)
+    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column, n = np.int64(-1), 0
@@ -278,8 +277,8 @@ def sum_values(data, tree, rule, surely, hopeless, first_cell, end_cell, values,
             lo = _seek(tree, columns[q], here - reach, -1)
             hi = _seek(tree, columns[q], here + reach + 1, lo)
             for i in range(starts[cell], starts[cell + 1]):
-                for at in range(starts[lo], starts[hi], _LANES):
-                    size = min(_LANES, starts[hi] - at)
+                for at in range(starts[lo], starts[hi], LANES):
+                    size = min(LANES, starts[hi] - at)
                     _screen(data.values, i, at, size, rule.metric, distances)
                     for k in range(size):
                         # The cell's own rows have been added.
@@ -383,7 +382,7 @@ def link(data, tree, rule, surely, hopeless, first_cell, end_cell, parent):  # t
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
     lo = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(_LANES, data.values.dtype)
+    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column = _column_of(tree, first_cell) - 1
@@ -424,7 +423,7 @@ def claim(data, tree, rule, surely, hopeless, first_cell, end_cell, labels, out)
     path = np.empty(tree.levels.size - 1, np.int64)
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(_LANES, data.values.dtype)
+    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column, n = np.int64(-1), 0
@@ -460,7 +459,7 @@ def nearest(data, tree, rule, surely, hopeless, first_cell, end_cell, out):  # t
     path = np.empty(tree.levels.size - 1, np.int64)
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(_LANES, data.values.dtype)
+    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column, n = np.int64(-1), 0
@@ -483,8 +482,8 @@ def nearest(data, tree, rule, surely, hopeless, first_cell, end_cell, out):  # t
                 end = tree.first[tree.levels[-2] + columns[q] + 1]
                 while other < end and tree.coordinates[level + other] <= here + reach:
                     stop = starts[other] + data.n_core[other]
-                    for at in range(starts[other], stop, _LANES):
-                        size = min(_LANES, stop - at)
+                    for at in range(starts[other], stop, LANES):
+                        size = min(LANES, stop - at)
                         _screen(data.values, i, at, size, rule.metric, distances)
                         for k in range(size):
                             if not distances[k] <= within:

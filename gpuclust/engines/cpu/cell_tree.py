@@ -12,12 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from gpuclust.engines.cpu.canonical_distance import EUCLIDEAN, MANHATTAN
-from gpuclust.engines.cpu.compile import kernel
+from gpuclust.engines.cpu.compile import kernel, part
 from gpuclust.engines.cpu.threads import run_blocks
 from gpuclust.engines.neighborhood import Grid
 
-__all__ = ["Tree", "lower_bound", "near_columns", "plant"]
+__all__ = ["LANES", "Tree", "lower_bound", "near_columns", "plant"]
 
+# Distances that are computed together; sorted rows have so many more at their end.
+LANES = 16
 _BLOCK = 1 << 16
 _KEY_BITS, _RANK_BITS = 63, 31
 
@@ -42,21 +44,22 @@ class Tree(NamedTuple):
 
 
 def plant(rows: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray, Tree]:
-    """Sort rows into cells: their order (m,) int32, the sorted rows (levels, m) feature by feature, and the tree.
+    """Sort rows into cells: their order (m,) int32, the sorted rows (d, m + LANES) feature by feature, and the tree.
 
     A single feature gets a level above it with one node, so that there are columns.
     """
     order = np.argsort(_keys(rows, grid)).astype(np.int32)
     m, d = rows.shape
-    sorted_rows = np.empty((d, m), rows.dtype)
+    sorted_rows = np.empty((d, m + LANES), rows.dtype)
+    sorted_rows[:, m:] = 0
     run_blocks(lambda lo, hi: _gather(rows, order, grid.order, lo, hi, sorted_rows), m, _BLOCK)
     origin = grid.origin[grid.order]
     padding = int(d == 1)
     counts = np.ones(d + padding, np.int64)
-    _count_nodes(sorted_rows, origin, grid.inverse_side, counts[padding:])
+    _count_nodes(sorted_rows, m, origin, grid.inverse_side, counts[padding:])
     levels = np.concatenate(([0], np.cumsum(counts + 1)[:-1]))
     coordinates, first = np.zeros(int((counts + 1).sum()), np.int64), np.zeros(int((counts + 1).sum()), np.int32)
-    _fill_nodes(sorted_rows, origin, grid.inverse_side, levels[padding:], coordinates, first)
+    _fill_nodes(sorted_rows, m, origin, grid.inverse_side, levels[padding:], coordinates, first)
     if padding:
         first[1] = counts[1]
     return order, sorted_rows, Tree(levels, coordinates, first, int(counts[-2]))
@@ -100,7 +103,7 @@ def _append(rows: np.ndarray, feature: int, grid: Grid, bits: int, keys: np.ndar
     run_blocks(lambda lo, hi: _append_bits(rows, feature, origin, inverse, bits, lo, hi, keys), len(rows), _BLOCK)
 
 
-@kernel
+@part
 def _cell(value, origin, inverse):  # type: ignore[no-untyped-def]
     # Not below zero: an int64 of what is not negative is its floor.
     return np.int64((np.float64(value) - origin) * inverse)
@@ -119,7 +122,7 @@ def _gather(rows, order, features, lo, hi, out):  # type: ignore[no-untyped-def]
             out[level, i] = rows[order[i], features[level]]
 
 
-@kernel
+@part
 def _differing_level(rows, origin, inverse, i):  # type: ignore[no-untyped-def]
     """The first level in which the cell of sorted row i differs from that of the row before it."""
     for level in range(origin.size):
@@ -130,15 +133,15 @@ def _differing_level(rows, origin, inverse, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count_nodes(rows, origin, inverse, counts):  # type: ignore[no-untyped-def]
-    for i in range(1, rows.shape[1]):
+def _count_nodes(rows, m, origin, inverse, counts):  # type: ignore[no-untyped-def]
+    for i in range(1, m):
         for level in range(_differing_level(rows, origin, inverse, i), origin.size):
             counts[level] += 1
 
 
 @kernel
-def _fill_nodes(rows, origin, inverse, levels, coordinates, first):  # type: ignore[no-untyped-def]
-    d, m = rows.shape
+def _fill_nodes(rows, m, origin, inverse, levels, coordinates, first):  # type: ignore[no-untyped-def]
+    d = rows.shape[0]
     at = levels.copy()
     for i in range(m):
         for level in range(0 if i == 0 else _differing_level(rows, origin, inverse, i), d):
@@ -151,7 +154,7 @@ def _fill_nodes(rows, origin, inverse, levels, coordinates, first):  # type: ign
         first[at[level]] = m if level == d - 1 else at[level + 1] - levels[level + 1]
 
 
-@kernel
+@part
 def _gap(used, offset, metric):  # type: ignore[no-untyped-def]
     """What ``used`` becomes with the gap of two cells ``offset`` apart in one more feature."""
     gap = max(abs(offset) - 1, 0)
@@ -162,7 +165,7 @@ def _gap(used, offset, metric):  # type: ignore[no-untyped-def]
     return max(used, gap)
 
 
-@kernel
+@part
 def lower_bound(values, lo, hi, wanted):  # type: ignore[no-untyped-def]
     """The first place in [lo, hi) of rising ``values`` that is not below ``wanted``."""
     while lo < hi:

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
-__all__ = ["cache_folder", "kernel"]
+__all__ = ["cache_folder", "kernel", "part"]
 
 
 @cache
@@ -104,6 +104,18 @@ class _KernelCache(FunctionCache):
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile ``function`` on first use for each combination of argument types; calls release the GIL."""
-    dispatcher = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    return _compiled(function)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """The same for what a kernel's inner loops call: it becomes part of them.
+
+    An array is seven arguments of a call, which is more than short functions do.
+    """
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **options: bool) -> Any:
+    dispatcher = numba.njit(nogil=True, boundscheck=False, error_model="numpy", **options)(function)
     dispatcher._cache = _KernelCache(function)
     return dispatcher

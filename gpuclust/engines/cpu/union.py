@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from gpuclust.engines.cpu.compile import kernel
+from gpuclust.engines.cpu.compile import part
 
 __all__ = ["add_at", "find", "minimum_at", "union"]
 
@@ -54,7 +54,7 @@ def minimum_at(typingctx, array, index, value):  # type: ignore[no-untyped-def]
     return array.dtype(array, types.intp, array.dtype), codegen
 
 
-@kernel
+@part
 def find(parent, x):  # type: ignore[no-untyped-def]
     """The root of ``x``; paths are halved on the way, which is harmless when several threads do it."""
     while True:
@@ -67,7 +67,7 @@ def find(parent, x):  # type: ignore[no-untyped-def]
         x = top
 
 
-@kernel
+@part
 def union(parent, a, b):  # type: ignore[no-untyped-def]
     """Join the components of ``a`` and ``b``."""
     while True:
