@@ -122,7 +122,7 @@ def _by_cells(
 ) -> Clustering:
     engine, n = data.engine, data.n_rows
     if data.single is not None:
-        n_slabs, kept = 1, [(_whole(n), engine.cells(data.single, grid, neighborhood))]
+        n_slabs, kept = 1, [(Slab(), engine.cells(data.single, grid, neighborhood))]
 
         def sorted_slabs() -> Iterator[tuple[Slab, Cells]]:
             return iter(kept)
@@ -143,9 +143,12 @@ def _by_cells(
     core = _cores(stage, n, min_samples, weights, engine, tell)
     names, meetings = np.full(n, -1, np.int32), [np.empty((0, 2), np.int64)]
     for slab, cells in stage("link"):
-        roots = engine.to_host(cells.components(engine.array(core[slab.numbers])))
+        roots = engine.to_host(cells.components(engine.array(slab.of(core))))
+        if slab.numbers is None:
+            names = roots
+            continue
         own = np.flatnonzero(roots >= 0)
-        numbers, found_names = slab.numbers[own], slab.numbers[roots[own]].astype(np.int32)
+        numbers, found_names = slab.numbered(own), slab.numbered(roots[own]).astype(np.int32)
         known = names[numbers]
         differ = (known >= 0) & (known != found_names)
         meetings.append(np.unique(np.stack([known[differ], found_names[differ]], axis=1), axis=0).astype(np.int64))
@@ -153,15 +156,9 @@ def _by_cells(
     labels = number(_merged(names, np.concatenate(meetings)))
     claimed = np.empty(n, np.int32)
     for slab, cells in stage("claim"):
-        near = engine.to_host(cells.claim(engine.array(core[slab.numbers]), engine.array(labels[slab.numbers])))
-        claimed[slab.numbers[slab.own]] = near[slab.own]
+        near = cells.claim(engine.array(slab.of(core)), engine.array(slab.of(labels)))
+        slab.put(engine.to_host(near), claimed)
     return Clustering(claimed, core.astype(bool))
-
-
-def _whole(n_rows: int) -> Slab:
-    """The slab of all rows, which lie with their cells."""
-    everything: Any = slice(None)
-    return Slab(np.empty((0, 0)), np.arange(n_rows, dtype=np.int64), everything)
 
 
 def _cores(
@@ -177,7 +174,7 @@ def _cores(
     def gathered(dtype: type, ask: Callable[[Slab, Cells], Any], each: Iterator[tuple[Slab, Cells]]) -> np.ndarray:
         out: np.ndarray = np.empty(n_rows, dtype)
         for slab, cells in each:
-            out[slab.numbers[slab.own]] = engine.to_host(ask(slab, cells))[slab.own]
+            slab.put(engine.to_host(ask(slab, cells)), out)
         return out
 
     if weights is None:
@@ -186,7 +183,7 @@ def _cores(
         weights,
         min_samples,
         lambda values: gathered(
-            np.int64, lambda slab, cells: cells.sums(engine.array(values[slab.numbers])), stage("count")
+            np.int64, lambda slab, cells: cells.sums(engine.array(slab.of(values))), stage("count")
         ),
     )
     return flags.view(np.uint8)

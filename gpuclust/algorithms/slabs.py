@@ -19,12 +19,27 @@ class Slab(NamedTuple):
     """Rows of a slab and of the cells beside it, in the data's order.
 
     ``rows`` (m, d) on the host, ``numbers`` (m,) int64 of them in the data, ``own`` (m,) bool: those of the
-    slab itself.
+    slab itself. Of the slab of all rows, which lie elsewhere, none of the three is needed.
     """
 
-    rows: np.ndarray
-    numbers: np.ndarray
-    own: np.ndarray
+    rows: np.ndarray | None = None
+    numbers: np.ndarray | None = None
+    own: np.ndarray | None = None
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Those of the data's values (n,) that are of these rows."""
+        return values if self.numbers is None else values[self.numbers]
+
+    def numbered(self, positions: np.ndarray) -> np.ndarray:
+        """The numbers of rows in the data, given their positions here."""
+        return positions if self.numbers is None else self.numbers[positions]
+
+    def put(self, found: np.ndarray, values: np.ndarray) -> None:
+        """Write what was found (m,) for the slab's own rows into the data's values."""
+        if self.numbers is None:
+            values[:] = found
+        else:
+            values[self.numbers[self.own]] = found[self.own]
 
 
 class Slabs:

@@ -12,15 +12,18 @@ from typing import NamedTuple
 import numpy as np
 
 from gpuclust.engines.cpu.canonical_distance import EUCLIDEAN, MANHATTAN, canonical_distance
-from gpuclust.engines.cpu.cell_tree import LANES, lower_bound, near_columns
+from gpuclust.engines.cpu.cell_tree import lower_bound, near_columns
 from gpuclust.engines.cpu.compile import kernel, part
 from gpuclust.engines.cpu.union import find, union
+from gpuclust.engines.cpu.vector import RUN, bit_count, run_chebyshev, run_euclidean, run_manhattan, trailing_zeros
 from gpuclust.engines.neighborhood import METRICS, Grid, Neighborhood
 
 __all__ = ["Rule", "Sorted", "claim", "count", "link", "make_rule", "nearest", "partition", "sum_values"]
 
 # Rows of two cells are compared all with all up to so many pairs; beyond, those near the other cell are sought first.
 _CROWD = 4096
+# So many columns are brought in order at most: those nearby end a count sooner.
+_FEW_COLUMNS = 64
 
 
 class Rule(NamedTuple):
@@ -35,6 +38,7 @@ class Rule(NamedTuple):
     surely: float
     hopeless: float
     error: float
+    unscale: float
     reach: int
     budget: int
     reaches: np.ndarray
@@ -63,17 +67,18 @@ def make_rule(neighborhood: Neighborhood, grid: Grid, dtype: np.dtype, n_columns
     unit, range_ = (2.0**-24, 2.0**40) if dtype == np.float32 else (2.0**-53, 2.0**400)
     squared = neighborhood.metric == "euclidean"
     error = (d + 8) * unit
-    surely, hopeless = -1.0, np.inf
+    surely, hopeless, unscale = -1.0, np.inf, 1.0
     if 1 / range_ <= neighborhood.eps <= range_:
         limit = neighborhood.eps**2 if squared else neighborhood.eps
         surely, hopeless = limit * (1 - error), limit * (1 + error)
+        unscale = neighborhood.scale ** (-2 if squared else -1)
     budgets = np.arange(grid.budget + 1)
     left = grid.budget - budgets if neighborhood.metric != "chebyshev" else np.full(len(budgets), grid.budget)
     reaches = 1 + (np.floor(np.sqrt(left)) if squared else left).astype(np.int64)
     most = min(n_columns, (2 * grid.reach + 1) ** max(d - 1, 1))
     return Rule(
         METRICS.index(neighborhood.metric), neighborhood.scale, neighborhood.limit, float(surely), float(hopeless),
-        error, grid.reach, grid.budget, reaches, most,
+        error, unscale, grid.reach, grid.budget, reaches, most,
     )  # fmt: skip
 
 
@@ -86,59 +91,43 @@ def _canonical(rows, i, j, rule):  # type: ignore[no-untyped-def]
 
 
 @part
-def _screen(values, i, at, n, metric, out):  # type: ignore[no-untyped-def]
-    """Distances of sorted row i to rows at .. at + n, in their own precision."""
-    for k in range(n):
-        out[k] = 0
-    for q in range(values.shape[0]):
-        x = values[q, i]
-        column = values[q, at : at + n]
-        if metric == EUCLIDEAN:
-            for k in range(n):
-                out[k] += (column[k] - x) * (column[k] - x)
-        elif metric == MANHATTAN:
-            for k in range(n):
-                out[k] += abs(column[k] - x)
-        else:
-            for k in range(n):
-                out[k] = max(out[k], abs(column[k] - x))
+def _near(data, i, at, end, below, above, rule):  # type: ignore[no-untyped-def]
+    """Of the rows at .. end, ``RUN`` at most: those within ``below`` of sorted row i, and those only within ``above``.
+
+    Bit k is of row at + k.
+    """
+    if rule.metric == EUCLIDEAN:
+        masks = run_euclidean(data.values, i, at, below, above)
+    elif rule.metric == MANHATTAN:
+        masks = run_manhattan(data.values, i, at, below, above)
+    else:
+        masks = run_chebyshev(data.values, i, at, below, above)
+    live = (np.uint64(1) << np.uint64(min(RUN, end - at))) - np.uint64(1)
+    sure = masks & live
+    return sure, (masks >> np.uint64(RUN)) & live & ~sure
 
 
 @part
-def _count_run(data, i, lo, hi, surely, hopeless, rule, most, distances):  # type: ignore[no-untyped-def]
+def _confirmed(data, i, at, doubtful, rule):  # type: ignore[no-untyped-def]
+    """Of the doubtful bits of rows from ``at`` on, those of neighbours of sorted row i."""
+    found = np.uint64(0)
+    while doubtful != 0:
+        k = trailing_zeros(doubtful)
+        doubtful &= doubtful - np.uint64(1)
+        if _canonical(data.rows, data.order[i], data.order[at + k], rule) <= rule.limit:
+            found |= np.uint64(1) << np.uint64(k)
+    return found
+
+
+@part
+def _count_run(data, i, lo, hi, surely, hopeless, rule, most):  # type: ignore[no-untyped-def]
     """How many of the rows lo .. hi are neighbours of sorted row i; once there are ``most``, no more are sought."""
-    values = data.values
     total = np.int64(0)
-    for at in range(lo, hi, LANES):
-        n = min(LANES, hi - at)
-        sure = np.int32(0)
-        likely = np.int32(0)
-        # All lanes always, those beyond the run in vain: a loop of fixed length is a few vector instructions.
-        if rule.metric == EUCLIDEAN and values.shape[0] == 2:
-            x, y = values[0, i], values[1, i]
-            for k in range(LANES):
-                u, v = values[0, at + k] - x, values[1, at + k] - y
-                distance = u * u + v * v
-                sure += np.int32((distance <= surely) & (k < n))
-                likely += np.int32((distance <= hopeless) & (k < n))
-        elif rule.metric == EUCLIDEAN and values.shape[0] == 3:
-            x, y, z = values[0, i], values[1, i], values[2, i]
-            for k in range(LANES):
-                u, v, w = values[0, at + k] - x, values[1, at + k] - y, values[2, at + k] - z
-                distance = u * u + v * v + w * w
-                sure += np.int32((distance <= surely) & (k < n))
-                likely += np.int32((distance <= hopeless) & (k < n))
-        else:
-            _screen(values, i, at, n, rule.metric, distances)
-            for k in range(n):
-                sure += np.int32(distances[k] <= surely)
-                likely += np.int32(distances[k] <= hopeless)
-        total += sure
-        if likely != sure:
-            _screen(values, i, at, n, rule.metric, distances)
-            for k in range(n):
-                if distances[k] <= hopeless and not distances[k] <= surely:
-                    total += _canonical(data.rows, data.order[i], data.order[at + k], rule) <= rule.limit
+    for at in range(lo, hi, RUN):
+        sure, doubtful = _near(data, i, at, hi, surely, hopeless, rule)
+        if doubtful != 0:
+            sure |= _confirmed(data, i, at, doubtful, rule)
+        total += bit_count(sure)
         if total >= most:
             break
     return total
@@ -161,7 +150,7 @@ def _path(tree, column, path):  # type: ignore[no-untyped-def]
 
 @kernel
 def _enter(tree, column, rule, path, columns, used):  # type: ignore[no-untyped-def]
-    """List a column's neighbours, itself first; returns how many."""
+    """List a column's neighbours, itself first and, where they are few, the nearest before others; returns how many."""
     _path(tree, column, path)
     n = near_columns(tree, path, rule.reach, rule.budget, rule.metric, columns, used)
     for q in range(n):
@@ -169,6 +158,16 @@ def _enter(tree, column, rule, path, columns, used):  # type: ignore[no-untyped-
             columns[q], columns[0] = columns[0], columns[q]
             used[q], used[0] = used[0], used[q]
             break
+    if n <= _FEW_COLUMNS:
+        for q in range(2, n):
+            number, cost = columns[q], used[q]
+            at = q
+            while at > 1 and used[at - 1] > cost:
+                columns[at] = columns[at - 1]
+                used[at] = used[at - 1]
+                at -= 1
+            columns[at] = number
+            used[at] = cost
     return n
 
 
@@ -206,7 +205,6 @@ def count(data, tree, rule, surely, hopeless, first_cell, end_cell, enough, core
     used = np.empty(rule.most_columns, np.int64)
     lo = np.empty(rule.most_columns, np.int64)
     hi = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column = _column_of(tree, first_cell) - 1
@@ -226,27 +224,26 @@ def count(data, tree, rule, surely, hopeless, first_cell, end_cell, enough, core
                 core[data.order[i]] = 1
             continue
         here = tree.coordinates[level + cell]
-        reachable = 0
-        for q in range(n):
-            reach = rule.reaches[used[q]]
-            lo[q] = _seek(tree, columns[q], here - reach, lo[q])
-            hi[q] = _seek(tree, columns[q], here + reach + 1, max(hi[q], lo[q]))
-            reachable += starts[hi[q]] - starts[lo[q]]
-        if reachable < enough:
-            continue
+        # How many of the columns have been sought for this cell: those that its rows have come to.
+        sought = 0
         for i in range(start, end):
             total = end - start
-            total += _count_run(data, i, starts[lo[0]], start, surely, hopeless, rule, enough - total, distances)
-            if total < enough:
-                total += _count_run(data, i, end, starts[hi[0]], surely, hopeless, rule, enough - total, distances)
-            for q in range(1, n):
+            for q in range(n):
+                if q == sought:
+                    reach = rule.reaches[used[q]]
+                    lo[q] = _seek(tree, columns[q], here - reach, lo[q])
+                    hi[q] = _seek(tree, columns[q], here + reach + 1, max(hi[q], lo[q]))
+                    sought += 1
+                first, last = starts[lo[q]], starts[hi[q]]
+                if q == 0:
+                    # The cell's own rows have been counted.
+                    total += _count_run(data, i, first, start, surely, hopeless, rule, enough - total)
+                    first = end
+                if total < enough:
+                    total += _count_run(data, i, first, last, surely, hopeless, rule, enough - total)
                 if total >= enough:
+                    core[data.order[i]] = 1
                     break
-                total += _count_run(
-                    data, i, starts[lo[q]], starts[hi[q]], surely, hopeless, rule, enough - total, distances
-                )
-            if total >= enough:
-                core[data.order[i]] = 1
 
 
 @kernel
@@ -258,7 +255,6 @@ def sum_values(data, tree, rule, surely, hopeless, first_cell, end_cell, values,
     path = np.empty(tree.levels.size - 1, np.int64)
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column, n = np.int64(-1), 0
@@ -277,17 +273,15 @@ def sum_values(data, tree, rule, surely, hopeless, first_cell, end_cell, values,
             lo = _seek(tree, columns[q], here - reach, -1)
             hi = _seek(tree, columns[q], here + reach + 1, lo)
             for i in range(starts[cell], starts[cell + 1]):
-                for at in range(starts[lo], starts[hi], LANES):
-                    size = min(LANES, starts[hi] - at)
-                    _screen(data.values, i, at, size, rule.metric, distances)
-                    for k in range(size):
+                for at in range(starts[lo], starts[hi], RUN):
+                    sure, doubtful = _near(data, i, at, starts[hi], surely, hopeless, rule)
+                    sure |= _confirmed(data, i, at, doubtful, rule)
+                    while sure != 0:
+                        j = at + trailing_zeros(sure)
+                        sure &= sure - np.uint64(1)
                         # The cell's own rows have been added.
-                        if not distances[k] <= hopeless or starts[cell] <= at + k < starts[cell + 1]:
-                            continue
-                        if distances[k] <= surely or (
-                            _canonical(data.rows, data.order[i], data.order[at + k], rule) <= rule.limit
-                        ):
-                            sums[data.order[i]] += values[at + k]
+                        if j < starts[cell] or j >= starts[cell + 1]:
+                            sums[data.order[i]] += values[j]
 
 
 # -- core rows ---------------------------------------------------------------------------------------------------------
@@ -346,13 +340,13 @@ def _near_box(data, lo, hi, other_lo, other_hi, hopeless, metric, found):  # typ
 
 
 @kernel
-def _touch(data, lo, hi, other_lo, other_hi, surely, hopeless, rule, distances):  # type: ignore[no-untyped-def]
+def _touch(data, lo, hi, other_lo, other_hi, surely, hopeless, rule):  # type: ignore[no-untyped-def]
     """Whether one of the rows lo .. hi is a neighbour of one of other_lo .. other_hi."""
     if (hi - lo) * (other_hi - other_lo) <= _CROWD:
         if hi - lo > other_hi - other_lo:
             lo, hi, other_lo, other_hi = other_lo, other_hi, lo, hi
-        for i in range(lo, hi):
-            if _count_run(data, i, other_lo, other_hi, surely, hopeless, rule, 1, distances) > 0:
+        for i in range(lo, hi):  # noqa: SIM110
+            if _count_run(data, i, other_lo, other_hi, surely, hopeless, rule, 1) > 0:
                 return True
         return False
     near = np.empty(hi - lo, np.int64)
@@ -370,7 +364,7 @@ def _touch(data, lo, hi, other_lo, other_hi, surely, hopeless, rule, distances):
             while k + 1 < n_others and others[k + 1] == others[k] + 1:
                 k += 1
             k += 1
-            if _count_run(data, i, others[begin], others[k - 1] + 1, surely, hopeless, rule, 1, distances) > 0:
+            if _count_run(data, i, others[begin], others[k - 1] + 1, surely, hopeless, rule, 1) > 0:
                 return True
     return False
 
@@ -382,7 +376,6 @@ def link(data, tree, rule, surely, hopeless, first_cell, end_cell, parent):  # t
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
     lo = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column = _column_of(tree, first_cell) - 1
@@ -412,7 +405,7 @@ def link(data, tree, rule, surely, hopeless, first_cell, end_cell, parent):  # t
                     continue
                 if _touch(
                     data, start, start + data.n_core[cell], starts[other], starts[other] + data.n_core[other],
-                    surely, hopeless, rule, distances,
+                    surely, hopeless, rule,
                 ):  # fmt: skip
                     union(parent, cell, other)
 
@@ -423,7 +416,6 @@ def claim(data, tree, rule, surely, hopeless, first_cell, end_cell, labels, out)
     path = np.empty(tree.levels.size - 1, np.int64)
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column, n = np.int64(-1), 0
@@ -446,8 +438,7 @@ def claim(data, tree, rule, surely, hopeless, first_cell, end_cell, labels, out)
                     for i in range(begin, starts[cell + 1]):
                         # No label is -1, which is the largest as an unsigned number.
                         if np.uint32(label) < np.uint32(out[data.order[i]]) and (
-                            other == cell
-                            or _count_run(data, i, start, start + n_core, surely, hopeless, rule, 1, distances) > 0
+                            other == cell or _count_run(data, i, start, start + n_core, surely, hopeless, rule, 1) > 0
                         ):
                             out[data.order[i]] = label
                 other += 1
@@ -459,12 +450,13 @@ def nearest(data, tree, rule, surely, hopeless, first_cell, end_cell, out):  # t
     path = np.empty(tree.levels.size - 1, np.int64)
     columns = np.empty(rule.most_columns, np.int64)
     used = np.empty(rule.most_columns, np.int64)
-    distances = np.empty(LANES, data.values.dtype)
     level = tree.levels[-1]
     starts = tree.first[level:]
     column, n = np.int64(-1), 0
     # Screened distances lie within this factor of the canonical ones.
-    slack = data.values.dtype.type(1.0 + 4.0 * rule.error)
+    slack = 1.0 + 4.0 * rule.error
+    kind = data.values.dtype.type
+    never = kind(-1)
     for cell in range(first_cell, end_cell):
         begin = starts[cell] + data.n_core[cell]
         if begin == starts[cell + 1]:
@@ -482,17 +474,15 @@ def nearest(data, tree, rule, surely, hopeless, first_cell, end_cell, out):  # t
                 end = tree.first[tree.levels[-2] + columns[q] + 1]
                 while other < end and tree.coordinates[level + other] <= here + reach:
                     stop = starts[other] + data.n_core[other]
-                    for at in range(starts[other], stop, LANES):
-                        size = min(LANES, stop - at)
-                        _screen(data.values, i, at, size, rule.metric, distances)
-                        for k in range(size):
-                            if not distances[k] <= within:
-                                continue
-                            position = data.order[at + k]
+                    for at in range(starts[other], stop, RUN):
+                        _, near = _near(data, i, at, stop, never, within, rule)
+                        while near != 0:
+                            position = data.order[at + trailing_zeros(near)]
+                            near &= near - np.uint64(1)
                             distance = _canonical(data.rows, row, position, rule)
                             if distance < least or (distance == least and (winner < 0 or position < winner)):
                                 least, winner = distance, position
                                 if surely >= 0:
-                                    within = min(within, distances[k] * slack)
+                                    within = min(within, kind(distance * rule.unscale * slack))
                     other += 1
             out[row] = winner

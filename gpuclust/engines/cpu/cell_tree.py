@@ -14,12 +14,11 @@ import numpy as np
 from gpuclust.engines.cpu.canonical_distance import EUCLIDEAN, MANHATTAN
 from gpuclust.engines.cpu.compile import kernel, part
 from gpuclust.engines.cpu.threads import run_blocks
+from gpuclust.engines.cpu.vector import RUN
 from gpuclust.engines.neighborhood import Grid
 
-__all__ = ["LANES", "Tree", "lower_bound", "near_columns", "plant"]
+__all__ = ["Tree", "lower_bound", "near_columns", "plant"]
 
-# Distances that are computed together; sorted rows have so many more at their end.
-LANES = 16
 _BLOCK = 1 << 16
 _KEY_BITS, _RANK_BITS = 63, 31
 
@@ -44,13 +43,13 @@ class Tree(NamedTuple):
 
 
 def plant(rows: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray, Tree]:
-    """Sort rows into cells: their order (m,) int32, the sorted rows (d, m + LANES) feature by feature, and the tree.
+    """Sort rows into cells: their order (m,) int32, the sorted rows (d, m + RUN) feature by feature, and the tree.
 
     A single feature gets a level above it with one node, so that there are columns.
     """
     order = np.argsort(_keys(rows, grid)).astype(np.int32)
     m, d = rows.shape
-    sorted_rows = np.empty((d, m + LANES), rows.dtype)
+    sorted_rows = np.empty((d, m + RUN), rows.dtype)
     sorted_rows[:, m:] = 0
     run_blocks(lambda lo, hi: _gather(rows, order, grid.order, lo, hi, sorted_rows), m, _BLOCK)
     origin = grid.origin[grid.order]
