@@ -15,7 +15,7 @@ from gpuclust.engines.cpu.centers import CpuCenters
 from gpuclust.engines.cpu.pairs import CpuPairs
 from gpuclust.engines.cpu.screen import improve
 from gpuclust.engines.cpu.sketch import Sketch, planner
-from gpuclust.engines.cpu.sums import block_totals, distances_to_own, move_rows, pairwise, survey
+from gpuclust.engines.cpu.sums import block_totals, distances_to_own, extent, move_rows, pairwise, survey
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
 from gpuclust.engines.cpu.update import CpuUpdate, movement, update_centers
 from gpuclust.engines.cpu.vector import tile_shape
@@ -83,9 +83,13 @@ class CpuEngine(Engine):
         return None
 
     def extent(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ends = run_blocks(lambda lo, hi: (rows[lo:hi].min(axis=0), rows[lo:hi].max(axis=0)), len(rows), 16 * BLOCK)
-        low, high = (np.array(side) for side in zip(*ends, strict=True))
-        return low.min(axis=0).astype(np.float64), high.max(axis=0).astype(np.float64)
+        def block(lo: int, hi: int) -> tuple[np.ndarray, np.ndarray]:
+            ends = np.full(rows.shape[1], np.inf), np.full(rows.shape[1], -np.inf)
+            extent(rows[lo:hi], *ends)
+            return ends
+
+        low, high = zip(*run_blocks(block, len(rows), 16 * BLOCK), strict=True)
+        return np.min(low, axis=0), np.max(high, axis=0)
 
     def unit_rows(self, rows: np.ndarray) -> tuple[np.ndarray, int | None]:
         largest = np.abs(rows).max(axis=1)

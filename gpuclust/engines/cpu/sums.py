@@ -8,7 +8,7 @@ from gpuclust.engines.cpu.canonical_distance import canonical_distance
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.vector import add_row, squared_distance
 
-__all__ = ["block_totals", "distances_to_own", "move_rows", "pairwise", "survey"]
+__all__ = ["block_totals", "distances_to_own", "extent", "move_rows", "pairwise", "survey"]
 
 
 @kernel
@@ -54,6 +54,16 @@ def pairwise(data, centers, scale, metric, out):  # type: ignore[no-untyped-def]
     for i in range(data.shape[0]):
         for c in range(centers.shape[0]):
             out[i, c] = canonical_distance(data, i, centers, c, scale, metric)
+
+
+@kernel
+def extent(data, low, high):  # type: ignore[no-untyped-def]
+    """Lower ``low`` and raise ``high`` (d,) to the least and the largest value of each column."""
+    for i in range(data.shape[0]):
+        for j in range(data.shape[1]):
+            value = np.float64(data[i, j])
+            low[j] = min(low[j], value)
+            high[j] = max(high[j], value)
 
 
 @kernel
