@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpuclust.engines.canonical import FLOOR
 from gpuclust.engines.cpu.canonical_distance import EUCLIDEAN, MANHATTAN, canonical_distance
 from gpuclust.engines.cpu.cell_tree import lower_bound, near_columns
 from gpuclust.engines.cpu.compile import kernel, part
@@ -39,6 +40,7 @@ class Rule(NamedTuple):
     hopeless: float
     error: float
     unscale: float
+    floor: float
     reach: int
     budget: int
     reaches: np.ndarray
@@ -78,7 +80,7 @@ def make_rule(neighborhood: Neighborhood, grid: Grid, dtype: np.dtype, n_columns
     most = min(n_columns, (2 * grid.reach + 1) ** max(d - 1, 1))
     return Rule(
         METRICS.index(neighborhood.metric), neighborhood.scale, neighborhood.limit, float(surely), float(hopeless),
-        error, unscale, grid.reach, grid.budget, reaches, most,
+        error, unscale, d * FLOOR[dtype], grid.reach, grid.budget, reaches, most,
     )  # fmt: skip
 
 
@@ -453,7 +455,7 @@ def nearest(data, tree, rule, surely, hopeless, first_cell, end_cell, out):  # t
     level = tree.levels[-1]
     starts = tree.first[level:]
     column, n = np.int64(-1), 0
-    # Screened distances lie within this factor of the canonical ones.
+    # Screened distances lie within this factor of the canonical ones, but for what underflows.
     slack = 1.0 + 4.0 * rule.error
     kind = data.values.dtype.type
     never = kind(-1)
@@ -483,6 +485,6 @@ def nearest(data, tree, rule, surely, hopeless, first_cell, end_cell, out):  # t
                             if distance < least or (distance == least and (winner < 0 or position < winner)):
                                 least, winner = distance, position
                                 if surely >= 0:
-                                    within = min(within, kind(distance * rule.unscale * slack))
+                                    within = min(within, kind(distance * rule.unscale * slack + rule.floor))
                     other += 1
             out[row] = winner
