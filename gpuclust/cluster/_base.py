@@ -21,11 +21,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from gpuclust.algorithms import assignment
 from gpuclust.algorithms.dataset import Dataset
-from gpuclust.cluster._features import check_features
 from gpuclust.cluster._initial import SEEDINGS, initial_centers
-from gpuclust.cluster._results import in_kind_of
 from gpuclust.engines import get_engine
 from gpuclust.errors import ConvergenceWarning, DataError
+from gpuclust.protocol import check_features, in_kind_of
 from gpuclust.sources import as_source
 from gpuclust.validation import check_sample_weight
 

@@ -19,12 +19,10 @@ from gpuclust import config
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.algorithms.dbscan import Clustering, dbscan, nearest_core
 from gpuclust.algorithms.precomputed import DenseDistances, Distances, SparseDistances, dbscan_of_distances
-from gpuclust.cluster._features import check_features
-from gpuclust.cluster._parameters import InvalidParameter, check_parameters
-from gpuclust.cluster._results import in_kind_of
 from gpuclust.engines import get_engine
 from gpuclust.engines.neighborhood import Neighborhood
 from gpuclust.errors import DataError, ParameterError
+from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
 from gpuclust.sources import Source, as_source
 from gpuclust.sources.sphere import SphereSource, chord
 from gpuclust.validation import check_counting_weight, parse_memory

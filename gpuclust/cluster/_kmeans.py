@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from gpuclust.algorithms import lloyd
 from gpuclust.cluster._base import BaseKMeans, FewerClustersWarning
-from gpuclust.cluster._parameters import check_parameters
+from gpuclust.protocol import check_parameters
 
 __all__ = ["KMeans"]
 

@@ -16,7 +16,7 @@ from gpuclust.algorithms import assignment, minibatch, sampling
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.cluster._base import BaseKMeans
 from gpuclust.cluster._initial import draw_seed
-from gpuclust.cluster._parameters import check_parameters
+from gpuclust.protocol import check_parameters
 
 __all__ = ["MiniBatchKMeans"]
 
