@@ -1,8 +1,7 @@
 """The order of a block's rows that makes tiles compact, and the boxes that tell which tiles hold no neighbours.
 
-Rows are projected on a few directions in which no difference is longer than the rows' distance: principal directions
-of a sample, shrunk to be safely no longer than orthonormal ones; the coordinates of greatest spread in the other
-metrics. A k-d tree of the projections (J. Bentley, CACM 1975), split at medians that are multiples of the tile, gives
+Rows are projected on a few directions in which no difference is longer than the rows' distance
+(:mod:`gpuclust.engines.directions`). A k-d tree of the projections (J. Bentley, CACM 1975), split at medians that are multiples of the tile, gives
 the order. A tile's box encloses the exact projections of its rows: the computed ones, each widened by the bound of its
 rounding, (d + 8) 2**-52 times the sum of |z_j| (Higham 2002, (3.5)). So tiles whose boxes lie further apart than rows
 in reach hold no neighbours; a box that is not finite is apart from none.
@@ -16,8 +15,9 @@ import numpy as np
 
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.threads import run_blocks
+from gpuclust.engines.directions import make_directions
 from gpuclust.engines.neighborhood import Neighborhood
-from gpuclust.engines.planner import one_blas_thread, principal_directions
+from gpuclust.engines.planner import one_blas_thread
 
 __all__ = ["Arrangement", "Projection", "arrange"]
 
@@ -25,26 +25,13 @@ __all__ = ["Arrangement", "Projection", "arrange"]
 DIRECTIONS = 8
 # Elements projected at a time: each takes some float64 beside it.
 BLOCK = 1 << 19
-# Makes computed directions, orthonormal to rounding, no longer than orthonormal ones.
-_SHRINK = 1 - 2.0**-30
 
 
 class Projection:
     """Directions for rows like the ``sample`` (m, d), and where they are projected from."""
 
-    @one_blas_thread
     def __init__(self, sample: np.ndarray, neighborhood: Neighborhood) -> None:
-        rows = sample.astype(np.float64)
-        self.origin = rows.mean(axis=0)
-        self.scale = neighborhood.scale
-        centred = rows - self.origin
-        centred /= np.abs(centred).max() or 1.0
-        q = min(DIRECTIONS, rows.shape[1])
-        if neighborhood.metric == "euclidean":
-            self.basis = _SHRINK * principal_directions(centred, q)
-        else:
-            axes = np.argsort(-centred.std(axis=0), kind="stable")[:q]
-            self.basis = np.eye(rows.shape[1])[:, axes]
+        self.origin, self.scale, self.basis = make_directions(sample, neighborhood, DIRECTIONS)
 
     @one_blas_thread
     def project(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

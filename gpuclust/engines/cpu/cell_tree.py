@@ -1,8 +1,11 @@
 """Rows sorted by the cells of a grid, and the tree of the cells that hold rows. No dense grid, no hash table.
 
-Cells are sorted by their coordinates, feature after feature; a level of the tree has a node for every different leading
-part of them. A node's children are consecutive, so a walk over the neighbours of a cell visits only what exists. The
-cells of one node of the last level but one are a *column*: neighbours in a column are one run of cells, hence of rows.
+A *column* is a stack of cells along the last feature, several cells wide in the others: few columns then lie around a
+cell, and each offers a long run of rows. Columns have coordinates c >> width in the leading features, where c are those
+of cells. Within its column a cell is told by its *code*: its coordinate in the last feature, then the ``width`` lowest
+bits of each of the others. Cells are sorted by the coordinates of their columns, feature after feature, then by code; a
+level of the tree has a node for every different leading part of them. A node's children are consecutive, so a walk over
+the neighbours of a cell visits only what exists, and the neighbours in a column are one run of cells, hence of rows.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuclust.engines.cpu.canonical_distance import EUCLIDEAN, MANHATTAN
-from gpuclust.engines.cpu.compile import kernel, part
+from gpuclust.engines.cpu.compile import bare_kernel, kernel, part
+from gpuclust.engines.cpu.sort import stable_order
 from gpuclust.engines.cpu.threads import run_blocks
 from gpuclust.engines.cpu.vector import RUN
 from gpuclust.engines.neighborhood import Grid
 
-__all__ = ["Tree", "lower_bound", "near_columns", "plant"]
+__all__ = ["Tree", "lower_bound", "plant"]
 
 _BLOCK = 1 << 16
 _KEY_BITS, _RANK_BITS = 63, 31
@@ -27,14 +30,21 @@ class Tree(NamedTuple):
     """The cells that hold rows.
 
     ``coordinates`` (int64) and ``first`` (int32) hold the levels one after the other, level l from ``levels[l]`` on,
-    with one more element at the end of each: coordinate of each node, and its first child (of the last level: its first
-    row). ``column`` is where the level of columns lies among these, ``n_columns`` their number.
+    with one more element at the end of each: coordinate of each node (of the last level: the code), and its first child
+    (of the last level: its first row). There are ``n_columns`` nodes in the last level but one.
+
+    ``origin`` (d,) and ``inverse`` make coordinates of values, features in the order of the levels; ``width`` as above,
+    and ``low`` so many bits of a code in all.
     """
 
     levels: np.ndarray
     coordinates: np.ndarray
     first: np.ndarray
     n_columns: int
+    origin: np.ndarray
+    inverse: float
+    width: int
+    low: int
 
     @property
     def starts(self) -> np.ndarray:
@@ -43,63 +53,91 @@ class Tree(NamedTuple):
 
 
 def plant(rows: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray, Tree]:
-    """Sort rows into cells: their order (m,) int32, the sorted rows (d, m + RUN) feature by feature, and the tree.
-
-    A single feature gets a level above it with one node, so that there are columns.
-    """
-    order = np.argsort(_keys(rows, grid)).astype(np.int32)
+    """Sort rows into cells: their order (m,) int32, the sorted rows (d, m + RUN) feature by feature, and the tree."""
+    order = stable_order(*_keys(rows, grid))
     m, d = rows.shape
     sorted_rows = np.empty((d, m + RUN), rows.dtype)
     sorted_rows[:, m:] = 0
     run_blocks(lambda lo, hi: _gather(rows, order, grid.order, lo, hi, sorted_rows), m, _BLOCK)
-    origin = grid.origin[grid.order]
+    origin, inverse, width = grid.origin[grid.order], grid.inverse_side, _width(grid)
+    # The first level in which a row's cell differs from that of the row before it: there new nodes begin.
+    changes = np.empty(m, np.uint8)
+    begun = np.stack(
+        run_blocks(lambda lo, hi: _compare(sorted_rows, origin, inverse, width, lo, hi, changes), m, _BLOCK)
+    )
+    before = np.cumsum(begun, axis=0) - begun
+    # A single feature has no columns: they get a level of their own, with one node.
     padding = int(d == 1)
     counts = np.ones(d + padding, np.int64)
-    _count_nodes(sorted_rows, m, origin, grid.inverse_side, counts[padding:])
+    counts[padding:] = begun.sum(axis=0)
     levels = np.concatenate(([0], np.cumsum(counts + 1)[:-1]))
     coordinates, first = np.zeros(int((counts + 1).sum()), np.int64), np.zeros(int((counts + 1).sum()), np.int32)
-    _fill_nodes(sorted_rows, m, origin, grid.inverse_side, levels[padding:], coordinates, first)
-    if padding:
-        first[1] = counts[1]
-    return order, sorted_rows, Tree(levels, coordinates, first, int(counts[-2]))
+    first[levels[:-1] + counts[:-1]] = counts[1:]
+    first[-1] = m
+    run_blocks(
+        lambda lo, hi: _fill(
+            sorted_rows, origin, inverse, width, changes, lo, hi, before[lo // _BLOCK], levels[padding:], coordinates,
+            first,
+        ),
+        m,
+        _BLOCK,
+    )  # fmt: skip
+    return (
+        order,
+        sorted_rows,
+        Tree(levels, coordinates, first, int(counts[-2]), origin, inverse, width, width * (d - 1)),
+    )
 
 
-def _keys(rows: np.ndarray, grid: Grid) -> np.ndarray:
-    """An int64 for each row, ordered as the coordinates of cells are.
+def _width(grid: Grid) -> int:
+    """As many cells as neighbours reach, so that columns reach one column; fewer where codes would be too long."""
+    leading = max(len(grid.order) - 1, 1)
+    last = int(grid.n_cells[grid.order[-1]] - 1).bit_length()
+    return min((grid.reach - 1).bit_length(), (_KEY_BITS - 1 - last) // leading)
+
+
+def _keys(rows: np.ndarray, grid: Grid) -> tuple[np.ndarray, int]:
+    """An int64 for each row, ordered as cells are, and how many bits of it are in use.
 
     Where coordinates take too many bits, their ranks take their place: there are no more of them than rows.
     """
     keys = np.zeros(len(rows), np.int64)
-    width = 0
-    for feature in map(int, grid.order):
-        bits = int(grid.n_cells[feature] - 1).bit_length()
+    used, low = 0, _width(grid)
+    *leading, last = map(int, grid.order)
+    bits = [int(count - 1).bit_length() for count in grid.n_cells]
+    pieces = [(feature, low, max(bits[feature] - low, 0)) for feature in leading]
+    pieces += [(last, 0, bits[last]), *((feature, 0, low) for feature in leading)]
+    for feature, shift, width in pieces:
         column = None
-        if bits > _RANK_BITS:
-            column, bits = _ranks(_coordinates(rows, feature, grid)), _RANK_BITS
-        if width + bits > _KEY_BITS:
-            keys, width = _ranks(keys), _RANK_BITS
+        if width > _RANK_BITS:
+            column, width = _ranks(_coordinates(rows, feature, grid, shift)), _RANK_BITS
+        if used + width > _KEY_BITS:
+            keys, used = _ranks(keys), _RANK_BITS
         if column is None:
-            _append(rows, feature, grid, bits, keys)
+            _append(rows, feature, grid, shift, width, keys)
         else:
-            keys <<= bits
+            keys <<= width
             keys |= column
-        width += bits
-    return keys
+        used += width
+    return keys, used
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1].astype(np.int64, copy=False)
 
 
-def _coordinates(rows: np.ndarray, feature: int, grid: Grid) -> np.ndarray:
+def _coordinates(rows: np.ndarray, feature: int, grid: Grid, shift: int) -> np.ndarray:
     out = np.zeros(len(rows), np.int64)
-    _append(rows, feature, grid, 0, out)
+    _append(rows, feature, grid, shift, _KEY_BITS, out)
     return out
 
 
-def _append(rows: np.ndarray, feature: int, grid: Grid, bits: int, keys: np.ndarray) -> None:
+def _append(rows: np.ndarray, feature: int, grid: Grid, shift: int, width: int, keys: np.ndarray) -> None:
+    """Append to the keys ``width`` bits of the coordinates, but for the lowest ``shift``."""
     origin, inverse = float(grid.origin[feature]), grid.inverse_side
-    run_blocks(lambda lo, hi: _append_bits(rows, feature, origin, inverse, bits, lo, hi, keys), len(rows), _BLOCK)
+    run_blocks(
+        lambda lo, hi: _append_bits(rows, feature, origin, inverse, shift, width, lo, hi, keys), len(rows), _BLOCK
+    )
 
 
 @part
@@ -108,60 +146,63 @@ def _cell(value, origin, inverse):  # type: ignore[no-untyped-def]
     return np.int64((np.float64(value) - origin) * inverse)
 
 
-@kernel
-def _append_bits(rows, feature, origin, inverse, bits, lo, hi, keys):  # type: ignore[no-untyped-def]
+@bare_kernel
+def _append_bits(rows, feature, origin, inverse, shift, width, lo, hi, keys):  # type: ignore[no-untyped-def]
+    mask = (np.int64(1) << width) - 1
     for i in range(lo, hi):
-        keys[i] = (keys[i] << bits) | _cell(rows[i, feature], origin, inverse)
+        keys[i] = (keys[i] << width) | ((_cell(rows[i, feature], origin, inverse) >> shift) & mask)
 
 
-@kernel
+@part
+def _coordinate(rows, origin, inverse, width, level, i):  # type: ignore[no-untyped-def]
+    """That of sorted row i's node in a level."""
+    d = origin.size
+    if level < d - 1:
+        return _cell(rows[level, i], origin[level], inverse) >> width
+    code = _cell(rows[level, i], origin[level], inverse)
+    for leading in range(d - 1):
+        low = _cell(rows[leading, i], origin[leading], inverse) & ((1 << width) - 1)
+        code = (code << width) | low
+    return code
+
+
+@bare_kernel
 def _gather(rows, order, features, lo, hi, out):  # type: ignore[no-untyped-def]
     for i in range(lo, hi):
         for level in range(features.size):
             out[level, i] = rows[order[i], features[level]]
 
 
-@part
-def _differing_level(rows, origin, inverse, i):  # type: ignore[no-untyped-def]
-    """The first level in which the cell of sorted row i differs from that of the row before it."""
-    for level in range(origin.size):
-        here = _cell(rows[level, i], origin[level], inverse)
-        if here != _cell(rows[level, i - 1], origin[level], inverse):
-            return level
-    return origin.size
-
-
 @kernel
-def _count_nodes(rows, m, origin, inverse, counts):  # type: ignore[no-untyped-def]
-    for i in range(1, m):
-        for level in range(_differing_level(rows, origin, inverse, i), origin.size):
-            counts[level] += 1
+def _compare(rows, origin, inverse, width, lo, hi, changes):  # type: ignore[no-untyped-def]
+    """Find the ``changes`` of rows lo .. hi; returns how many nodes begin with them in each level."""
+    d = origin.size
+    begun = np.zeros(d, np.int64)
+    for i in range(lo, hi):
+        change = 0
+        if i > 0:
+            while change < d and (
+                _coordinate(rows, origin, inverse, width, change, i)
+                == _coordinate(rows, origin, inverse, width, change, i - 1)
+            ):
+                change += 1
+        changes[i] = change
+        for level in range(change, d):
+            begun[level] += 1
+    return begun
 
 
-@kernel
-def _fill_nodes(rows, m, origin, inverse, levels, coordinates, first):  # type: ignore[no-untyped-def]
-    d = rows.shape[0]
-    at = levels.copy()
-    for i in range(m):
-        for level in range(0 if i == 0 else _differing_level(rows, origin, inverse, i), d):
-            node = at[level]
-            at[level] += 1
-            coordinates[node] = _cell(rows[level, i], origin[level], inverse)
+@bare_kernel
+def _fill(rows, origin, inverse, width, changes, lo, hi, before, levels, coordinates, first):  # type: ignore[no-untyped-def]
+    """Write the nodes that begin with rows lo .. hi, of which there are so many ``before`` in each level."""
+    d = origin.size
+    for i in range(lo, hi):
+        for level in range(changes[i], d):
+            node = levels[level] + before[level]
+            coordinates[node] = _coordinate(rows, origin, inverse, width, level, i)
             # The child that comes next is the first of this node.
-            first[node] = i if level == d - 1 else at[level + 1] - levels[level + 1]
-    for level in range(d):
-        first[at[level]] = m if level == d - 1 else at[level + 1] - levels[level + 1]
-
-
-@part
-def _gap(used, offset, metric):  # type: ignore[no-untyped-def]
-    """What ``used`` becomes with the gap of two cells ``offset`` apart in one more feature."""
-    gap = max(abs(offset) - 1, 0)
-    if metric == EUCLIDEAN:
-        return used + gap * gap
-    if metric == MANHATTAN:
-        return used + gap
-    return max(used, gap)
+            first[node] = i if level == d - 1 else before[level + 1]
+            before[level] += 1
 
 
 @part
@@ -174,39 +215,3 @@ def lower_bound(values, lo, hi, wanted):  # type: ignore[no-untyped-def]
         else:
             hi = middle
     return lo
-
-
-@kernel
-def near_columns(tree, path, reach, budget, metric, columns, used):  # type: ignore[no-untyped-def]
-    """List the columns that may hold neighbours of those of the column whose leading coordinates are ``path``.
-
-    Their numbers go to ``columns``, what they use of the ``budget`` to ``used``; returns how many.
-    """
-    depth = tree.levels.size - 1
-    at = np.empty(depth, np.int64)
-    end = np.empty(depth, np.int64)
-    spent = np.zeros(depth + 1, np.int64)
-    listed = 0
-    level = 0
-    at[0] = lower_bound(tree.coordinates, 0, tree.levels[1] - 1, path[0] - reach)
-    end[0] = tree.levels[1] - 1
-    while level >= 0:
-        node = at[level]
-        if node >= end[level] or tree.coordinates[node] > path[level] + reach:
-            level -= 1
-            continue
-        at[level] += 1
-        total = _gap(spent[level], tree.coordinates[node] - path[level], metric)
-        if total > budget:
-            continue
-        if level == depth - 1:
-            columns[listed] = node - tree.levels[level]
-            used[listed] = total
-            listed += 1
-        else:
-            level += 1
-            spent[level] = total
-            lo = tree.levels[level] + tree.first[node]
-            end[level] = tree.levels[level] + tree.first[node + 1]
-            at[level] = lower_bound(tree.coordinates, lo, end[level], path[level] - reach)
-    return listed

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
-__all__ = ["cache_folder", "kernel", "part"]
+__all__ = ["bare_kernel", "cache_folder", "kernel", "part"]
 
 
 @cache
@@ -107,12 +107,21 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function)
 
 
+def bare_kernel(function: Callable[..., Any]) -> Any:
+    """The same for a kernel that makes no arrays, without numba's counting of references to them.
+
+    Each mention of an array that is a field of a tuple counts, atomically, where numba does not see that it need not:
+    loops that do little between two mentions take several times as long.
+    """
+    return _compiled(function, _nrt=False)
+
+
 def part(function: Callable[..., Any]) -> Any:
-    """The same for what a kernel's inner loops call: it becomes part of them.
+    """A bare kernel for what inner loops call: it becomes part of them.
 
     An array is seven arguments of a call, which is more than short functions do.
     """
-    return _compiled(function, forceinline=True)
+    return _compiled(function, _nrt=False, forceinline=True)
 
 
 def _compiled(function: Callable[..., Any], **options: bool) -> Any:

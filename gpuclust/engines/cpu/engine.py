@@ -7,18 +7,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust.engines.base import DRAW_BLOCK, Assignment, Engine, Movement, Part, Stream, Sums, Work
+from gpuclust.engines.base import DRAW_BLOCK, Assignment, Conditioned, Engine, Movement, Part, Stream, Sums, Work
 from gpuclust.engines.canonical import Frame, exact_products, exact_total
 from gpuclust.engines.cpu.block import SHORT_SCAN, Block
 from gpuclust.engines.cpu.cells import CpuCells
 from gpuclust.engines.cpu.centers import CpuCenters
+from gpuclust.engines.cpu.distance_sums import distance_sums
 from gpuclust.engines.cpu.pairs import CpuPairs
 from gpuclust.engines.cpu.screen import improve
 from gpuclust.engines.cpu.sketch import Sketch, planner
-from gpuclust.engines.cpu.sums import block_totals, distances_to_own, extent, move_rows, pairwise, survey
+from gpuclust.engines.cpu.sums import (
+    block_totals,
+    distances_to_listed,
+    distances_to_own,
+    extent,
+    move_rows,
+    pairwise,
+    survey,
+)
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
 from gpuclust.engines.cpu.update import CpuUpdate, movement, update_centers
 from gpuclust.engines.cpu.vector import tile_shape
+from gpuclust.engines.distance_sums import SumFormat
 from gpuclust.engines.neighborhood import METRICS, Grid, Neighborhood
 from gpuclust.engines.planner import SketchPlanner, SketchUse
 
@@ -113,6 +123,11 @@ class CpuEngine(Engine):
             upper=np.zeros(n_rows, np.float32),
             lower=np.zeros(n_rows, np.float32),
         )
+
+    def labelled(self, rows: np.ndarray, labels: np.ndarray) -> Assignment:
+        state = self.new_assignment(len(rows))
+        state.labels[:] = labels
+        return state
 
     def new_sums(self, n_clusters: int, n_features: int) -> Sums:
         return Sums.zeros(n_clusters, n_features)
@@ -210,6 +225,29 @@ class CpuEngine(Engine):
         run_blocks(lambda lo, hi: pairwise(rows[lo:hi], centers, frame.scale, number, out[lo:hi]), len(rows), BLOCK)
         return out
 
+    def conditioned(self, rows: np.ndarray, frame: Frame) -> Conditioned:
+        found = Conditioned(np.empty(rows.shape, np.float32), np.empty(len(rows)))
+
+        def block(lo: int, hi: int) -> None:
+            scaled = (rows[lo:hi] - frame.origin) * (frame.scale * frame.unit)
+            np.einsum("ij,ij->i", scaled, scaled, out=found.squares[lo:hi])
+            with np.errstate(over="ignore"):
+                found.values[lo:hi] = scaled
+
+        run_blocks(block, len(rows), BLOCK)
+        return found
+
+    def distances_to(
+        self, rows: np.ndarray, others: np.ndarray, which: np.ndarray, indices: np.ndarray, frame: Frame
+    ) -> np.ndarray:
+        out = np.empty(len(indices))
+        run_blocks(
+            lambda lo, hi: distances_to_listed(rows, others, which[lo:hi], indices[lo:hi], frame.scale, out[lo:hi]),
+            len(indices),
+            BLOCK,
+        )
+        return out
+
     def inertia(self, parts: Iterable[Part], centers: np.ndarray, labels: np.ndarray | None, frame: Frame) -> float:
         def terms() -> Iterator[np.ndarray]:
             for part in parts:
@@ -218,6 +256,11 @@ class CpuEngine(Engine):
                 yield from [squared] if part.weights is None else exact_products(part.weights, squared)
 
         return exact_total(terms())
+
+    def distance_sums(
+        self, a: np.ndarray, b: np.ndarray | None, runs_a: np.ndarray, runs_b: np.ndarray, form: SumFormat
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return distance_sums(a, b, runs_a, runs_b, form)
 
     def gains(
         self,

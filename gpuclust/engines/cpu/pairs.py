@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
@@ -23,7 +24,7 @@ from gpuclust.engines.cpu.pair_units import (
 )
 from gpuclust.engines.cpu.remembered import Remembered
 from gpuclust.engines.cpu.threads import n_threads, run_blocks
-from gpuclust.engines.neighborhood import Neighborhood
+from gpuclust.engines.neighborhood import Neighborhood, Tell, ignore
 
 __all__ = ["CpuPairs"]
 
@@ -35,6 +36,8 @@ PANELS = 512 * 2**10
 MOST_TILES = 16
 # Units of work a thread gets, or more: the last one to end is then not far behind.
 UNITS = 16
+# Elements compared in a unit at most: some tenths of a second, the time between two words on how far it is.
+LARGEST_UNIT = 1 << 33
 # Rows or pairs a thread takes at a time where there is little to do for each.
 BLOCK = 1 << 16
 
@@ -80,7 +83,7 @@ class CpuPairs:
         n_tiles = len(arrangement.low)
         return Block(Side(part.rows, *arrangement, part.start), n_tiles, self._nothing_known(n_tiles))
 
-    def count(self, a: Block, b: Block, enough: int) -> None:
+    def count(self, a: Block, b: Block, enough: int, tell: Tell = ignore) -> None:
         known = a.known[0], *b.known
 
         def run(unit: Unit) -> list[Unit]:
@@ -98,15 +101,15 @@ class CpuPairs:
                     missed.append(Unit(group, lost, stop))
             return missed
 
-        missed = _run_units(run, list(self._units(a, b)))
+        missed = _run_units(run, self._units(a, b), tell)
         self._missed[a.side.start, b.side.start] = [unit for units in missed for unit in units]
 
-    def weigh(self, a: Block, b: Block, values: np.ndarray, sums: np.ndarray) -> None:
-        units = list(self._units(a, b))
+    def weigh(self, a: Block, b: Block, values: np.ndarray, sums: np.ndarray, tell: Tell = ignore) -> None:
+        units = self._units(a, b)
         if a is b:
             rows = slice(a.side.start, a.side.start + len(a.side.data))
             sums[rows] += values[rows]
-        _run_units(lambda unit: weigh_unit(a.side, b.side, *unit, a is b, self._rule, values, sums), units)
+        _run_units(lambda unit: weigh_unit(a.side, b.side, *unit, a is b, self._rule, values, sums), units, tell)
         self._missed[a.side.start, b.side.start] = units
 
     def cores(self, enough: int) -> np.ndarray:
@@ -120,11 +123,12 @@ class CpuPairs:
         for pairs in self._remembered.parts():
             run_blocks(lambda lo, hi: link_pairs(pairs[lo:hi], core, self._parent), len(pairs), BLOCK)  # noqa: B023
 
-    def link_missed(self, a: Block, b: Block, core: np.ndarray) -> None:
+    def link_missed(self, a: Block, b: Block, core: np.ndarray, tell: Tell = ignore) -> None:
         known = self._nothing_known(a.n_tiles)[0], *self._nothing_known(b.n_tiles)
         _run_units(
             lambda unit: link_unit(a.side, b.side, *unit, a is b, self._rule, core, self._parent, known),
             self._missed[a.side.start, b.side.start],
+            tell,
         )
 
     def components(self, core: np.ndarray) -> np.ndarray:
@@ -136,16 +140,19 @@ class CpuPairs:
         for pairs in self._remembered.parts():
             run_blocks(lambda lo, hi: claim_pairs(pairs[lo:hi], core, labels), len(pairs), BLOCK)  # noqa: B023
 
-    def claim_missed(self, a: Block, b: Block, core: np.ndarray, labels: np.ndarray) -> None:
+    def claim_missed(
+        self, a: Block, b: Block, core: np.ndarray, labels: np.ndarray, tell: Tell = ignore
+    ) -> None:
         _run_units(
             lambda unit: claim_unit(a.side, b.side, *unit, a is b, self._rule, core, labels),
             self._missed[a.side.start, b.side.start],
+            tell,
         )
 
     def _nothing_known(self, n_tiles: int) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(n_tiles, np.int32), np.zeros(-(-n_tiles // self._tiles_per_group), np.int32)
 
-    def _units(self, a: Block, b: Block) -> Iterator[Unit]:
+    def _units(self, a: Block, b: Block) -> list[Unit]:
         """The work on a and b: each group of b against the tiles of a; where a is b, those not before the group.
 
         Long units come first.
@@ -154,12 +161,34 @@ class CpuPairs:
         groups = range(0, b.n_tiles, per_group)
         firsts = list(groups) if a is b else [0] * len(groups)
         total = sum(a.n_tiles - first for first in firsts)
-        most = max(-(-total // (UNITS * n_threads())), 2 * per_group)
+        largest = LARGEST_UNIT // (self._rule.rows * self._rule.group * a.side.data.shape[1])
+        most = max(min(-(-total // (UNITS * n_threads())), largest), 2 * per_group)
+        units = []
         for group, first in enumerate(firsts):
             n_parts = -(-(a.n_tiles - first) // most)
             cuts = [first + (a.n_tiles - first) * part // n_parts for part in range(n_parts + 1)]
-            yield from (Unit(group, at, stop) for at, stop in pairwise(cuts))
+            units += [Unit(group, at, stop) for at, stop in pairwise(cuts)]
+        return units
 
 
-def _run_units(run: Callable[[Unit], Result], units: list[Unit]) -> list[Result]:
-    return run_blocks(lambda lo, hi: run(units[lo]), len(units), 1)
+def _run_units(run: Callable[[Unit], Result], units: list[Unit], tell: Tell) -> list[Result]:
+    """Run them on all threads. The calling thread, which works like the others, tells of tiles done between its own."""
+    caller, lock = threading.get_ident(), threading.Lock()
+    done, total, stopped = 0, sum(unit.stop - unit.at for unit in units), False
+
+    def block(lo: int, hi: int) -> Result | None:
+        nonlocal done, stopped
+        if stopped:
+            return None
+        result = run(units[lo])
+        with lock:
+            done += units[lo].stop - units[lo].at
+        if threading.get_ident() == caller:
+            try:
+                tell(done, total)
+            except BaseException:
+                stopped = True
+                raise
+        return result
+
+    return run_blocks(block, len(units), 1)  # type: ignore[arg-type]

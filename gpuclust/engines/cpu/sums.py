@@ -8,7 +8,7 @@ from gpuclust.engines.cpu.canonical_distance import canonical_distance
 from gpuclust.engines.cpu.compile import kernel
 from gpuclust.engines.cpu.vector import add_row, squared_distance
 
-__all__ = ["block_totals", "distances_to_own", "extent", "move_rows", "pairwise", "survey"]
+__all__ = ["block_totals", "distances_to_listed", "distances_to_own", "extent", "move_rows", "pairwise", "survey"]
 
 
 @kernel
@@ -46,6 +46,13 @@ def distances_to_own(data, centers, labels, scale, out):  # type: ignore[no-unty
     """Canonical distance of each row to the centre of its label."""
     for i in range(data.shape[0]):
         out[i] = squared_distance(data, i, centers, labels[i], scale)
+
+
+@kernel
+def distances_to_listed(data, others, which, indices, scale, out):  # type: ignore[no-untyped-def]
+    """Canonical distance of ``data[which[i]]`` to ``others[indices[i]]``; infinity for an index of -1."""
+    for i in range(indices.size):
+        out[i] = squared_distance(data, which[i], others, indices[i], scale) if indices[i] >= 0 else np.inf
 
 
 @kernel
