@@ -10,9 +10,9 @@ __device__ __forceinline__ double squared_term(double x, double c, double scale)
 }
 
 // The canonical tree over N sums per lane, N a power of two: lane l receives the total of sum l / (32 / N). Each step
-// adds the accumulators l and l + step of every sum; a lane keeps half of its sums as long as it has several.
-template <int N>
-__device__ __forceinline__ double canonical_totals(double (&sums)[N]) {
+// combines the accumulators l and l + step of every sum; a lane keeps half of its sums as long as it has several.
+template <int N, class Combine>
+__device__ __forceinline__ double canonical_totals(double (&sums)[N], Combine combine) {
   int left = N;
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) {
@@ -22,11 +22,16 @@ __device__ __forceinline__ double canonical_totals(double (&sums)[N]) {
     for (int i = 0; i < N / 2; i++) {
       if (i >= left) break;
       const double kept = upper ? sums[left + i] : sums[i], given = upper ? sums[i] : sums[left + i];
-      sums[i] = __dadd_rn(kept, __shfl_xor_sync(ALL_LANES, given, step));
+      sums[i] = combine(kept, __shfl_xor_sync(ALL_LANES, given, step));
     }
-    if (left == 0) sums[0] = __dadd_rn(sums[0], __shfl_xor_sync(ALL_LANES, sums[0], step));
+    if (left == 0) sums[0] = combine(sums[0], __shfl_xor_sync(ALL_LANES, sums[0], step));
   }
   return sums[0];
+}
+
+template <int N>
+__device__ __forceinline__ double canonical_totals(double (&sums)[N]) {
+  return canonical_totals(sums, [](double a, double b) { return __dadd_rn(a, b); });
 }
 
 // The canonical distance of x to zero; every lane gets it.

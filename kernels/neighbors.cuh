@@ -18,15 +18,9 @@ __device__ __forceinline__ double metric_distance(const ROW* x, const ROW* y, in
   return canonical_distance(x, y, d, scale);
 #else
   double sum = 0.0;
-  for (int j = lane_of(); j < d; j += 32) {
-    const double part = fabs(__dmul_rn(__dsub_rn(widen(x[j]), widen(y[j])), scale));
-    sum = METRIC == 1 ? __dadd_rn(sum, part) : fmax(sum, part);
-  }
+  for (int j = lane_of(); j < d; j += 32) sum = metric_sum(sum, metric_term(widen(x[j]), widen(y[j]), scale));
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-    const double other = __shfl_xor_sync(ALL_LANES, sum, offset);
-    sum = METRIC == 1 ? __dadd_rn(sum, other) : fmax(sum, other);
-  }
+  for (int offset = 16; offset > 0; offset /= 2) sum = metric_sum(sum, __shfl_xor_sync(ALL_LANES, sum, offset));
   return sum;
 #endif
 }
@@ -35,7 +29,8 @@ __device__ __forceinline__ double metric_distance(const ROW* x, const ROW* y, in
 __device__ __forceinline__ float rounding_of(float slack, float spread) { return sqrtf(slack) * spread * GROW; }
 
 struct Neighbors {
-  const ROW *x, *y;  // rows and columns
+  const ROW *x, *y;  // rows and columns, by number
+  const int *order, *column_order;  // their numbers, by place
   int d;
   double scale, limit;
   const float *norms, *slacks;  // of rows
@@ -112,7 +107,7 @@ struct Neighbors {
         if (!wants(i, first + tile_column(lane, __ffs(rest) - 1))) doubtful[i] &= ~(rest & -rest);
     }
     for_marks(doubtful, [&](int source, int i, int j) {
-      const long long row = tile.first + tile_row(source, i), column = first + tile_column(source, j);
+      const long long row = order[tile.first + tile_row(source, i)], column = column_order[first + tile_column(source, j)];
       const bool near = metric_distance(x + row * d, y + column * d, d, scale) <= limit;
 #pragma unroll
       for (int other = 0; other < FRAGMENT_ROWS; other++)

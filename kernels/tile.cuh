@@ -54,10 +54,12 @@ struct Screen {
   int width, n_centers;
 
   __device__ int n_panels() const { return (n_centers + PANEL - 1) / PANEL; }
-  // Which tile is number t, which panels it is compared with, if it is at all, and which of `centers` is in a slot.
+  // Which tile is number t, which panels it is compared with, if it is at all, the first slot of a panel, and which of
+  // `centers` is in a slot.
   __device__ unsigned first_row(unsigned t) const { return t * TILE_ROWS; }
   __device__ int first_panel(unsigned) const { return 0; }
   __device__ int end_panel(unsigned) const { return n_panels(); }
+  __device__ int first_center(int panel) const { return panel * PANEL; }
   __device__ int center(int slot) const { return slot; }
   __device__ bool skips(unsigned) const { return false; }
 };
@@ -110,7 +112,7 @@ __device__ __forceinline__ void scan(const View& screen, const int* kept, const 
     const auto load_next = [&](int stage) {
       if (next_panel < tile.n_panels) {
         unsigned char* const to = stages + stage * STAGE_BYTES;
-        const int center = next_panel * PANEL, quad = 4 * threadIdx.x;
+        const int center = screen.first_center(next_panel), quad = 4 * threadIdx.x;
         load_slice<PANEL, THREADS>(to, screen.centers, row_bytes, next_slice,
                                    [=](int c) { return screen.center(center + c); });
         if (!RESIDENT) load_slice<TILE_ROWS, THREADS>(to + CENTER_BYTES, screen.rows, row_bytes, next_slice, number);

@@ -62,7 +62,7 @@ class Dataset:
             self._normalize = True
             self._kept = None
             self.column_max = np.full(self.n_features, 1.5)
-        self.sample = self.take(self._strata(_SAMPLED_ROWS))
+        self.sample = self.sampled(_SAMPLED_ROWS)
 
     def parts(self, *, start: int = 0) -> Iterator[Part]:
         """The rows from ``start`` on, in order. Resident rows are placed once and kept."""
@@ -93,6 +93,12 @@ class Dataset:
             next(self.parts())
         return self._kept[0].rows if self._kept is not None and len(self._kept) == 1 else None
 
+    @cached_property
+    def extent(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest value of each feature, (d,) float64."""
+        ranges = [self.engine.extent(part.rows) for part in self.parts()]
+        return np.min([low for low, _ in ranges], axis=0), np.max([high for _, high in ranges], axis=0)
+
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Rows at any ``indices``, as (m, d) in their dtype, in the order asked for."""
         unique, inverse = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
@@ -103,6 +109,10 @@ class Dataset:
                 raise _no_direction(int(unique[zero]))
             rows = self.engine.to_host(placed)
         return rows[inverse]
+
+    def sampled(self, n_rows: int) -> np.ndarray:
+        """One row from each of ``n_rows`` equal strata, or all rows: the same for every chunking."""
+        return self.take(self._strata(n_rows))
 
     def frame(self, centers: np.ndarray) -> Frame:
         """The frame in which these rows and ``centers`` (k, d) are conditioned."""

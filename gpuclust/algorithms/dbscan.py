@@ -18,9 +18,10 @@ from scipy.sparse.csgraph import connected_components
 
 from gpuclust.algorithms import weights as exact_weights
 from gpuclust.algorithms.dataset import Dataset
+from gpuclust.algorithms.form import prefers_cells
 from gpuclust.algorithms.slabs import Slab, Slabs
 from gpuclust.engines.canonical import Frame
-from gpuclust.engines.neighborhood import Cells, Grid, Neighborhood, Pairs, make_grid
+from gpuclust.engines.neighborhood import Cells, Grid, Neighborhood, Pairs, Tell, make_grid
 from gpuclust.errors import ParameterError
 
 __all__ = ["Clustering", "Progress", "dbscan", "nearest_core", "number"]
@@ -29,9 +30,6 @@ Progress = Callable[[str, int, int], None]
 
 # Memory for remembered pairs or for a slab, where nobody limits it.
 _MEMORY = 2**30
-# With more features, tiles are faster than cells, unless the cells are crowded.
-_FEW_FEATURES = 3
-_CROWDED = 1 / 16
 # Distances that are computed at a time where nothing cheaper finds the nearest.
 _PAIRWISE = 1 << 22
 
@@ -69,7 +67,8 @@ def dbscan(
     max_memory : int, optional
         Bytes for remembered pairs and, when rows are not in memory, for slabs.
     callback : callable, optional
-        ``callback(stage, done, total)`` after each step of "count", "link" and "claim". It may raise to stop.
+        ``callback(stage, done, total)``, in the caller's thread, while "count", "link" and "claim" last, several times
+        a second as a rule, and at the end of each. It may raise to stop.
 
     Raises
     ------
@@ -78,10 +77,10 @@ def dbscan(
     """
     tell = callback or (lambda stage, done, total: None)
     memory = max_memory or _MEMORY
-    grid = None if form == "pairs" else make_grid(neighborhood, *_extent(data))
+    grid = None if form == "pairs" else make_grid(neighborhood, *data.extent)
     if form == "cells" and grid is None:
         raise ParameterError(f"form='cells' is for a few features and cells; X has {data.n_features} features.")
-    if grid is not None and (form == "cells" or _prefers_cells(data, grid)):
+    if grid is not None and (form == "cells" or prefers_cells(data, grid)):
         return _by_cells(data, grid, neighborhood, min_samples, weights, memory, tell)
     return _by_pairs(data, neighborhood, min_samples, weights, memory, tell)
 
@@ -91,21 +90,6 @@ def number(components: np.ndarray) -> np.ndarray:
     roots = components == np.arange(len(components), dtype=components.dtype)
     ranks = np.cumsum(roots, dtype=np.int32) - np.int32(1)
     return np.where(components >= 0, ranks[components], np.int32(-1))
-
-
-def _extent(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The least and largest value of each feature."""
-    ends = [data.engine.extent(part.rows) for part in data.parts()]
-    return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
-
-
-def _prefers_cells(data: Dataset, grid: Grid) -> bool:
-    """Whether cells are faster. In more than a few features they are if many rows share one."""
-    if data.n_features <= _FEW_FEATURES:
-        return True
-    sample = data.sample.astype(np.float64)
-    cells = np.unique(np.floor((sample - grid.origin) * grid.inverse_side), axis=0)
-    return len(cells) <= _CROWDED * len(sample)
 
 
 # -- by cells ----------------------------------------------------------------------------------------------------------
@@ -220,38 +204,44 @@ def _by_pairs(
     pairs = engine.pairs(n, neighborhood, _frame(data, neighborhood, data.sample[:1]), data.sample, memory)
     blocks = _Blocks(data, pairs)
 
-    def stage(name: str) -> Iterator[tuple[Any, Any]]:
-        for done, a, b in blocks:
-            yield a, b
-            tell(name, done, blocks.total)
+    def stage(name: str) -> Iterator[tuple[Any, Any, Tell]]:
+        before = 0
+        for seen, a, b in blocks:
+
+            def so_far(done: int, all_of_it: int, before: int = before, seen: int = seen) -> None:
+                tell(name, before + seen * done // all_of_it, blocks.total)
+
+            yield a, b, so_far
+            before += seen
+            tell(name, before, blocks.total)
 
     if weights is None:
-        for a, b in stage("count"):
-            pairs.count(a, b, min_samples)
+        for a, b, so_far in stage("count"):
+            pairs.count(a, b, min_samples, so_far)
         core = pairs.cores(min_samples)
     else:
 
         def sums(values: np.ndarray) -> np.ndarray:
             placed, out = engine.array(values), engine.full(n, 0, np.int64)
-            for a, b in stage("count"):
-                pairs.weigh(a, b, placed, out)
+            for a, b, so_far in stage("count"):
+                pairs.weigh(a, b, placed, out, so_far)
             return engine.to_host(out)
 
         core = engine.array(exact_weights.enough(weights, min_samples, sums).view(np.uint8))
     pairs.link(core)
-    for a, b in stage("link") if pairs.missed else ():
-        pairs.link_missed(a, b, core)
+    for a, b, so_far in stage("link") if pairs.missed else ():
+        pairs.link_missed(a, b, core, so_far)
     tell("link", blocks.total, blocks.total)
     labels = engine.array(number(engine.to_host(pairs.components(core))))
     pairs.claim(core, labels)
-    for a, b in stage("claim") if pairs.missed else ():
-        pairs.claim_missed(a, b, core, labels)
+    for a, b, so_far in stage("claim") if pairs.missed else ():
+        pairs.claim_missed(a, b, core, labels, so_far)
     tell("claim", blocks.total, blocks.total)
     return Clustering(engine.to_host(labels), engine.to_host(core).astype(bool))
 
 
 class _Blocks:
-    """Every pair of blocks of a dataset, and how many pairs of rows have been seen with it.
+    """Every pair of blocks of a dataset, and how many pairs of rows it has.
 
     Resident blocks are prepared once; others are read, each past all that follow it.
     """
@@ -262,24 +252,21 @@ class _Blocks:
         self.total = data.n_rows * (data.n_rows + 1) // 2
 
     def __iter__(self) -> Iterator[tuple[int, Any, Any]]:
-        done = 0
-        for a, b, seen in self._read() if self._kept is None else self._held(self._kept):
-            done += seen
-            yield done, a, b
+        return self._read() if self._kept is None else self._held(self._kept)
 
-    def _held(self, blocks: list[Any]) -> Iterator[tuple[Any, Any, int]]:
+    def _held(self, blocks: list[Any]) -> Iterator[tuple[int, Any, Any]]:
         sizes = [len(part.rows) for part in self._data.parts()]
         for i, a in enumerate(blocks):
             for j in range(i, len(blocks)):
-                yield a, blocks[j], _n_pairs(sizes[i], sizes[j], i == j)
+                yield _n_pairs(sizes[i], sizes[j], i == j), a, blocks[j]
 
-    def _read(self) -> Iterator[tuple[Any, Any, int]]:
+    def _read(self) -> Iterator[tuple[int, Any, Any]]:
         for part in self._data.parts():
             a = self._pairs.block(part)
             for other in self._data.parts(start=part.start):
                 same = other.start == part.start
                 b = a if same else self._pairs.block(other)
-                yield a, b, _n_pairs(len(part.rows), len(other.rows), same)
+                yield _n_pairs(len(part.rows), len(other.rows), same), a, b
 
 
 def _n_pairs(m: int, n: int, same: bool) -> int:
@@ -290,13 +277,7 @@ def _n_pairs(m: int, n: int, same: bool) -> int:
 
 
 def nearest_core(data: Dataset, cores: np.ndarray, neighborhood: Neighborhood) -> np.ndarray:
-    """The nearest of the core rows (k, d) within the neighbourhood of each row, the first of equals: (n,) int32, or -1.
-
-    Raises
-    ------
-    ParameterError
-        Manhattan or chebyshev distances of too many features for cells, on a GPU.
-    """
+    """The nearest of the core rows (k, d) within reach of each row, the first of equals: (n,) int32, or -1."""
     out = np.full(data.n_rows, -1, np.int32)
     if not len(cores):
         return out

@@ -30,13 +30,26 @@ neighbours' clusters. Components are therefore named by their smallest row, whic
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from gpuclust.engines.base import Part
 
-__all__ = ["LARGEST_CELL", "METRICS", "MOST_FEATURES", "SLACK", "Cells", "Grid", "Neighborhood", "Pairs", "make_grid"]
+__all__ = [
+    "LARGEST_CELL",
+    "METRICS",
+    "MOST_FEATURES",
+    "SLACK",
+    "Cells",
+    "Grid",
+    "Neighborhood",
+    "Pairs",
+    "Tell",
+    "ignore",
+    "make_grid",
+]
 
 METRICS = ("euclidean", "manhattan", "chebyshev")
 MOST_FEATURES = 8
@@ -140,6 +153,14 @@ class Cells(Protocol):
         """
 
 
+#: Is told how much of a comparison is done, and of how much, in units of its own. It may raise to stop.
+Tell = Callable[[int, int], None]
+
+
+def ignore(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
 class Pairs(Protocol):
     """Neighbours among blocks of rows, found by comparing tiles; each pair of rows is looked at once.
 
@@ -149,18 +170,21 @@ class Pairs(Protocol):
     The order of calls is: ``count`` for all pairs of blocks, ``cores``, ``link``, ``link_missed`` for all pairs if
     ``missed``, ``components``, ``claim``, ``claim_missed`` for all pairs if ``missed``. With weights, ``weigh`` takes
     the place of ``count`` and ``cores``; then everything was missed.
+
+    Comparisons of blocks call ``tell`` while they last, in the caller's thread. When it raises they end soon, and what
+    they have counted or joined so far is of no use.
     """
 
     def block(self, part: Part) -> Any:
         """A part prepared for comparisons; ``part.rows`` must stay valid while the block is used."""
 
-    def count(self, a: Any, b: Any, enough: int) -> None:
+    def count(self, a: Any, b: Any, enough: int, tell: Tell = ignore) -> None:
         """Count the neighbours among blocks a and b, where a is b or lies before it, and remember pairs.
 
         Core rows that show themselves are joined at once. What there is no memory to remember is missed.
         """
 
-    def weigh(self, a: Any, b: Any, values: Any, sums: Any) -> None:
+    def weigh(self, a: Any, b: Any, values: Any, sums: Any, tell: Tell = ignore) -> None:
         """Add to ``sums`` the ``values`` of neighbours; those of the row itself too, when a is b."""
 
     def cores(self, enough: int) -> Any:
@@ -173,7 +197,7 @@ class Pairs(Protocol):
     def link(self, core: Any) -> None:
         """Join the components of remembered pairs of core rows."""
 
-    def link_missed(self, a: Any, b: Any, core: Any) -> None:
+    def link_missed(self, a: Any, b: Any, core: Any, tell: Tell = ignore) -> None:
         """Join those of the pairs of blocks a and b that were missed."""
 
     def components(self, core: Any) -> Any:
@@ -182,5 +206,5 @@ class Pairs(Protocol):
     def claim(self, core: Any, labels: Any) -> None:
         """Lower the labels of other rows to the lowest of their remembered core neighbours; -1 counts as none."""
 
-    def claim_missed(self, a: Any, b: Any, core: Any, labels: Any) -> None:
+    def claim_missed(self, a: Any, b: Any, core: Any, labels: Any, tell: Tell = ignore) -> None:
         """The same for pairs of blocks a and b that were missed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +40,10 @@ class Columns:
 
 
 class Case:
-    """Rows x, of which some are compared with others, the true neighbours, and what the kernels have an entry for."""
+    """Rows x, of which some are compared with others, the true neighbours, and what the kernels have an entry for.
+
+    Blocks are in an order of their own.
+    """
 
     def __init__(self, x: np.ndarray, eps: float, screen: str = "half", metric: str = "euclidean", **options: Any):
         self.x, self.screen, self.metric, self.options = x, screen, metric, options
@@ -55,16 +59,24 @@ class Case:
         self.counts, self.parent = np.ones(n, np.int32), np.arange(n, dtype=np.int32)
         self.pairs, self.listed = np.full((n * n, 2), -1, np.int32), np.zeros(2, np.int32)
 
+    def order(self, rows: slice) -> np.ndarray:
+        first, end, _ = rows.indices(len(self.x))
+        return np.random.default_rng(first).permutation(end - first).astype(np.int32)
+
     def part(self, rows: slice) -> tuple[Rows, Columns]:
-        vectors = Vectors(*(np.ascontiguousarray(values[rows]) for values in self.vectors))
+        vectors = Vectors(*(np.ascontiguousarray(values[rows][self.order(rows)]) for values in self.vectors))
         made = Rows.of(vectors)
         return made, Columns(made, self.screen, self.metric, self.x.shape[1], **self.options)
 
     def compare(
         self, kernel: str, *args: Any, rows: slice = slice(None), columns: slice | None = None, span: int = 1,
-        chosen: np.ndarray | None = None, x: np.ndarray | None = None, **options: Any,
+        near: Callable[[int, int], bool] = lambda tile, panel: True, tiles: int = 64, x: np.ndarray | None = None,
+        **options: Any,
     ) -> None:  # fmt: skip
-        """Run a kernel on two blocks; the columns are the rows where they are not given."""
+        """Run a kernel on two blocks; the columns are the rows where they are not given.
+
+        Tiles are compared with the panels that are ``near``, by launches of so many ``tiles``.
+        """
         d, n = self.x.shape[1], len(self.x)
         x = self.x if x is None else x
         mine, own_columns = self.part(rows)
@@ -75,25 +87,42 @@ class Case:
         below, above = np.float32(self.limit * factor * np.array([1 - error, 1 + error]) * [1 - 2**-22, 1 + 2**-22])
         first, second = rows.indices(n)[0], columns.indices(n)[0]
         macros = {"METRIC": METRICS[self.metric], "PANEL": self.panel, **options.pop("macros", {})}
-        launch(
-            "dbscan_tiles", kernel, SimpleNamespace(screen=self.screen, x=self.x), mine, np.int32(len(mine.norms)),
-            np.int32(first), theirs.values, theirs_as_columns.constants, theirs_as_columns.twice,
-            np.int32(len(theirs.norms)), np.int32(second), x[rows], x[columns], np.int32(d), np.float64(self.scale),
-            np.float64(self.limit), below, above, spread_of(self.screen, self.metric, d), np.int32(span), chosen, *args,
-            macros=macros, **self.options, **options,
-        )  # fmt: skip
+        panel, n_tiles = macros["PANEL"], -(-len(mine.norms) // 128)
+        n_panels = -(-len(theirs.norms) // panel)
+        for begin in range(0, n_tiles, tiles):
+            lists = [
+                [p for p in range(begin_panel, n_panels) if near(t, p)]
+                for t in range(begin, min(begin + tiles, n_tiles))
+                for begin_panel in [128 * t // panel if columns == rows else 0]
+            ]
+            listed, counts = np.full((len(lists), n_panels), 2**30, np.int32), np.array(list(map(len, lists)), np.int32)
+            for t, panels in enumerate(lists):
+                listed[t, : len(panels)] = panels
+            launch(
+                "dbscan_tiles", kernel, SimpleNamespace(screen=self.screen, x=self.x), mine, np.int32(len(mine.norms)),
+                np.int32(first), self.order(rows), theirs.values, theirs_as_columns.constants, theirs_as_columns.twice,
+                np.int32(len(theirs.norms)), np.int32(second), self.order(columns), x[rows], x[columns], np.int32(d),
+                np.float64(self.scale), np.float64(self.limit), below, above,
+                spread_of(self.screen, self.metric, d), listed, counts, counts.max(keepdims=True), np.int32(begin),
+                np.int32(len(lists)), np.int32(span), *args, macros=dict(macros), **self.options, **options,
+            )  # fmt: skip
 
     def count(self, enough: int, *, capacity: int | None = None, **options: Any) -> np.ndarray:
-        """Returns which items, of tiles and spans, missed a pair."""
-        missed = np.zeros(64, np.int32)
+        """Returns which tiles missed a pair in which panels."""
+        columns = options.get("columns") or options.get("rows") or slice(None)
+        panel = options.get("macros", {}).get("PANEL", self.panel)
+        n_panels = -(-len(range(*columns.indices(len(self.x)))) // panel)
+        missed = np.zeros((8, n_panels), np.int32)
         room = np.int32(len(self.pairs) if capacity is None else capacity)
         self.compare(
-            "count_pairs", np.int32(enough), self.counts, self.parent, self.pairs, room, self.listed, missed, **options
-        )
+            "count_pairs", np.int32(enough), self.counts, self.parent, self.pairs, room, self.listed, missed,
+            np.int32(1), **options,
+        )  # fmt: skip
         return missed
 
     def remembered(self) -> set[tuple[int, int]]:
-        found = [tuple(pair) for pair in self.pairs[: self.listed[0]].tolist()]
+        """The lower number first, which a block's own order need not."""
+        found = [tuple(sorted(pair)) for pair in self.pairs[: self.listed[0]].tolist()]
         assert len(set(found)) == len(found)
         return set(found)
 
@@ -147,7 +176,7 @@ def test_other_metrics(metric, shape):
     "options",
     [
         {"blocks": 4, "resident": 4, "order": "random", "macros": {"PANEL": 32}},
-        {"order": "lifo", "span": 2},
+        {"order": "lifo", "span": 2, "tiles": 1},
         {"macros": {"RESIDENT": 0, "SLICE_BYTES": 64, "STAGES": 2}, "span": 9},
     ],
     ids=str,
@@ -217,25 +246,29 @@ def test_what_there_is_no_room_for_is_missed(screen, options):
     them.listed[0] = 50
     lost = {(i, j) for i, j in them.true_pairs() - them.remembered() if not (core[i] and core[j])}
     assert lost
-    assert all(missed[j // them.panel * 3 + i // 128] for i, j in lost)
+    places = np.argsort(them.order(slice(None)))
+    assert all(
+        missed[low // 128, high // them.panel] for low, high in map(sorted, (places[list(pair)] for pair in lost))
+    )
     follow(them, "link_listed", core, them.parent)
-    them.compare("link_pairs", core.astype(np.uint8), them.parent, chosen=missed, **options)
+    them.compare("link_pairs", core.astype(np.uint8), them.parent, near=lambda t, p: missed[t, p] != 0, **options)
     np.testing.assert_array_equal(components(them, core), expected_components(them.near, core))
     labels = components(them, core)
     wanted = claimed(them.near, core, labels)
     follow(them, "claim_listed", core, labels)
     assert (labels != wanted).any()
-    them.compare("claim_pairs", core.astype(np.uint8), labels, chosen=missed, **options)
+    them.compare("claim_pairs", core.astype(np.uint8), labels, near=lambda t, p: missed[t, p] != 0, **options)
     np.testing.assert_array_equal(labels, wanted)
 
 
-def test_tiles_that_are_not_chosen_are_left_out():
+def test_panels_that_are_not_near_are_left_out():
     them = case(280, 6, "half")
-    core, chosen = np.ones(280, np.uint8), np.zeros(9, np.int32)
-    chosen[6 + 1] = 1  # of three tiles: the second one, and the third span of one panel
-    them.compare("link_pairs", core, them.parent, chosen=chosen)
-    only = np.zeros_like(them.near)
-    only[128:256, 256:] = them.near[128:256, 256:]
+    core = np.ones(280, np.uint8)
+    # Of three tiles the second, and the third panel.
+    them.compare("link_pairs", core, them.parent, near=lambda tile, panel: (tile, panel) == (1, 2))
+    order, only = them.order(slice(None)), np.zeros_like(them.near)
+    pairs = np.ix_(order[128:256], order[256:])
+    only[pairs] = them.near[pairs]
     np.testing.assert_array_equal(components(them, core.astype(bool)), expected_components(only | only.T, core == 1))
 
 

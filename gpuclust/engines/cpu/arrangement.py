@@ -1,10 +1,10 @@
 """The order of a block's rows that makes tiles compact, and the boxes that tell which tiles hold no neighbours.
 
 Rows are projected on a few directions in which no difference is longer than the rows' distance
-(:mod:`gpuclust.engines.directions`). A k-d tree of the projections (J. Bentley, CACM 1975), split at medians that are multiples of the tile, gives
-the order. A tile's box encloses the exact projections of its rows: the computed ones, each widened by the bound of its
-rounding, (d + 8) 2**-52 times the sum of |z_j| (Higham 2002, (3.5)). So tiles whose boxes lie further apart than rows
-in reach hold no neighbours; a box that is not finite is apart from none.
+(:mod:`gpuclust.engines.directions`). A k-d tree of the projections (J. Bentley, CACM 1975), split at medians that are
+multiples of the tile, gives the order. A tile's box encloses the exact projections of its rows: the computed ones, each
+widened by the bound of its rounding, (d + 8) 2**-52 times the sum of |z_j| (Higham 2002, (3.5)). So tiles whose boxes
+lie further apart than rows in reach hold no neighbours; a box that is not finite is apart from none.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from gpuclust.engines.cpu.block import SHORT_SCAN, Block
 from gpuclust.engines.cpu.cells import CpuCells
 from gpuclust.engines.cpu.centers import CpuCenters
 from gpuclust.engines.cpu.distance_sums import distance_sums
+from gpuclust.engines.cpu.mixture import mixture_densities, mixture_moments
 from gpuclust.engines.cpu.pairs import CpuPairs
 from gpuclust.engines.cpu.screen import improve
 from gpuclust.engines.cpu.sketch import Sketch, planner
@@ -29,6 +30,7 @@ from gpuclust.engines.cpu.threads import n_threads, run_blocks
 from gpuclust.engines.cpu.update import CpuUpdate, movement, update_centers
 from gpuclust.engines.cpu.vector import tile_shape
 from gpuclust.engines.distance_sums import SumFormat
+from gpuclust.engines.mixture import Densities, Mixture, MomentFormat, Moments
 from gpuclust.engines.neighborhood import METRICS, Grid, Neighborhood
 from gpuclust.engines.planner import SketchPlanner, SketchUse
 
@@ -261,6 +263,14 @@ class CpuEngine(Engine):
         self, a: np.ndarray, b: np.ndarray | None, runs_a: np.ndarray, runs_b: np.ndarray, form: SumFormat
     ) -> tuple[np.ndarray, np.ndarray]:
         return distance_sums(a, b, runs_a, runs_b, form)
+
+    def mixture_densities(self, rows: np.ndarray, mixture: Mixture, *, responsibilities: bool = False) -> Densities:
+        return mixture_densities(rows, mixture, responsibilities=responsibilities)
+
+    def mixture_moments(
+        self, rows: np.ndarray, mixture: Mixture, form: MomentFormat, responsibilities: np.ndarray | None = None
+    ) -> Moments:
+        return mixture_moments(rows, mixture, form, responsibilities)
 
     def gains(
         self,

@@ -140,9 +140,7 @@ class CpuPairs:
         for pairs in self._remembered.parts():
             run_blocks(lambda lo, hi: claim_pairs(pairs[lo:hi], core, labels), len(pairs), BLOCK)  # noqa: B023
 
-    def claim_missed(
-        self, a: Block, b: Block, core: np.ndarray, labels: np.ndarray, tell: Tell = ignore
-    ) -> None:
+    def claim_missed(self, a: Block, b: Block, core: np.ndarray, labels: np.ndarray, tell: Tell = ignore) -> None:
         _run_units(
             lambda unit: claim_unit(a.side, b.side, *unit, a is b, self._rule, core, labels),
             self._missed[a.side.start, b.side.start],

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuclust.engines.base import Part
 from gpuclust.engines.canonical import Frame
+from gpuclust.engines.cuda.arrangement import Arrangement
 from gpuclust.engines.cuda.launch import Kernels
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION, Precision
 from gpuclust.engines.cuda.rows import PlacedRows, ScreenRows
@@ -26,13 +27,15 @@ _COARSE = 0.01
 
 @dataclass(frozen=True)
 class Block:
-    """Rows from number ``start`` on; 16 bytes a row, besides the rows and their copies in the screen's precision.
+    """Rows from number ``start`` on; 21 bytes a row, besides the rows and their copies in the screen's precision.
 
-    ``constants`` and ``twice`` (whole panels,) float32 are of the rows as columns: `kernels/dbscan_pairs.cu`.
+    The ``screen``, and what follows from it, is in the order of the ``arrangement``. ``constants`` and ``twice`` (whole
+    panels,) float32 are of the rows as columns: `kernels/dbscan_pairs.cu`.
     """
 
     start: int
     rows: PlacedRows
+    arrangement: Arrangement
     screen: ScreenRows
     constants: Any
     twice: Any
@@ -69,21 +72,26 @@ class Limits(NamedTuple):
 
 
 def prepare_block(
-    kernels: Kernels, part: Part, neighborhood: Neighborhood, frame: Frame, precision: Precision
+    kernels: Kernels,
+    part: Part,
+    arrangement: Arrangement,
+    neighborhood: Neighborhood,
+    frame: Frame,
+    precision: Precision,
 ) -> Block:
     """A part of the rows, to be compared with itself and others."""
     rows, xp = part.rows, kernels.xp
-    screen = rows.screened(frame, precision)
+    screen = rows.screened(frame, precision, arrangement.order)
     padded = -(-len(rows) // _WIDEST_PANEL) * _WIDEST_PANEL
-    block = Block(part.start, rows, screen, xp.empty(padded, np.float32), xp.empty(padded, np.float32))
+    constants, twice = xp.empty(padded, np.float32), xp.empty(padded, np.float32)
     limits = Limits.of(neighborhood, frame, precision, rows.n_features, screen.width)
     _, gamma, _ = precision.constants(screen.width)
     kernels.launch(
         Variant("dbscan_pairs"), "columns", kernels.blocks(-(-padded // 256), 8), 256,
         screen.norms, screen.slacks, np.int32(len(rows)), np.int32(padded),
-        gamma if neighborhood.metric == "euclidean" else np.float64(0.0), limits.spread, block.constants, block.twice,
+        gamma if neighborhood.metric == "euclidean" else np.float64(0.0), limits.spread, constants, twice,
     )  # fmt: skip
-    return block
+    return Block(part.start, rows, arrangement, screen, constants, twice)
 
 
 def pairs_precision(precision: Precision, neighborhood: Neighborhood, frame: Frame, sample: np.ndarray) -> Precision:

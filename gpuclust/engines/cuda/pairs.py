@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from gpuclust._cancel import checkpoint
 from gpuclust.engines.base import Part
 from gpuclust.engines.canonical import Frame
+from gpuclust.engines.cuda.arrangement import Arrangement, Projection
 from gpuclust.engines.cuda.blocks import Block, Limits, prepare_block
 from gpuclust.engines.cuda.device import on_device
 from gpuclust.engines.cuda.launch import Kernels
-from gpuclust.engines.cuda.precision import SINGLE_PRECISION, Precision
-from gpuclust.engines.cuda.tiles import Tile, pairs_tile
+from gpuclust.engines.cuda.near import NearPanels
+from gpuclust.engines.cuda.precision import SINGLE_PRECISION, Precision, padded
+from gpuclust.engines.cuda.tiles import pairs_tile
 from gpuclust.engines.cuda.variants import Variant, metric_macros
-from gpuclust.engines.neighborhood import Neighborhood
+from gpuclust.engines.neighborhood import Neighborhood, Tell, ignore
 
 __all__ = ["CudaPairs"]
 
 _LISTED = Variant("dbscan_pairs")
-# Panels that a tile is compared with at a time: as many as make no more than _MOST_SPANS, and no fewer than this.
-_SPAN, _MOST_SPANS = 32, 16
+# Panels that a tile is compared with at a time: enough to make up for reading its rows.
+_SPAN = 32
 _MOST_PAIRS = 1 << 30
-
-
-class _Comparison(NamedTuple):
-    """How a kernel is launched that compares two blocks, and what all of them are given."""
-
-    variant: Variant
-    tile: Tile
-    n_items: int  # tiles times spans
-    blocks: int
-    shared_memory: int
-    arguments: tuple[Any, ...]
 
 
 class CudaPairs:
     """See :class:`gpuclust.engines.neighborhood.Pairs`.
 
-    Takes 8 bytes a row, and 8 for every pair that is remembered: at most ``enough - 2`` of them a row. Metrics other
+    Takes 13 bytes a row, and 8 for every pair that is remembered: at most ``enough - 2`` of them a row. Metrics other
     than "euclidean" are screened in float32, whatever the ``precision``: where that is float16, rows get a second copy.
+    ``sample`` (m, d): some of the rows.
     """
 
     def __init__(
@@ -49,46 +42,52 @@ class CudaPairs:
         n_rows: int,
         neighborhood: Neighborhood,
         frame: Frame,
+        sample: np.ndarray,
         memory: int,
     ) -> None:
         xp = kernels.xp
         self.device, self._kernels = kernels.device, kernels
         self._neighborhood, self._frame = neighborhood, frame
         self._precision = precision if neighborhood.metric == "euclidean" else SINGLE_PRECISION
+        self._tile = pairs_tile(kernels.device, self._precision, padded(sample.shape[1]))
         self._room = min(max(0, memory - 8 * n_rows) // 8, _MOST_PAIRS)
-        self._counts = xp.full(n_rows, 1, np.int32)
-        self._parent = xp.arange(n_rows, dtype=np.int32)
-        self._pairs = xp.empty((1, 2), np.int32)  # as many as `enough` asks for, from the first count on
-        self._listed = xp.zeros(2, np.int32)  # how many pairs, and whether there was no room for others
-        self._missed: dict[tuple[int, ...], Any] = {}  # by pair of blocks: which tiles and spans have such others
+        with kernels.device.active():
+            self._projection = Projection(kernels, sample, neighborhood, self._tile)
+            self._counts = xp.full(n_rows, 1, np.int32)
+            self._parent = xp.arange(n_rows, dtype=np.int32)
+            self._pairs = xp.empty((1, 2), np.int32)  # as many as `enough` asks for, from the first count on
+            self._listed = xp.zeros(2, np.int32)  # how many pairs, and whether there was no room for others
+        self._arrangements: dict[tuple[int, int], Arrangement] = {}
+        self._missed: dict[tuple[int, ...], Any] = {}  # by pair of blocks: which tiles and panels have such others
 
     @on_device
     def block(self, part: Part) -> Block:
-        return prepare_block(self._kernels, part, self._neighborhood, self._frame, self._precision)
+        # An arrangement is made once: what was missed is found again by its place in it.
+        key = part.start, len(part.rows)
+        if key not in self._arrangements:
+            self._arrangements[key] = self._projection.arrange(part.rows)
+        return prepare_block(
+            self._kernels, part, self._arrangements[key], self._neighborhood, self._frame, self._precision
+        )
 
     @on_device
-    def count(self, a: Block, b: Block, enough: int) -> None:
-        xp, compared = self._kernels.xp, self._compared(a, b)
+    def count(self, a: Block, b: Block, enough: int, tell: Tell = ignore) -> None:
+        xp, near = self._kernels.xp, self._near(a, b)
         if not self._missed:
             room = min(self._room, len(self._counts) * max(0, enough - 2))
             self._pairs = xp.empty((max(1, room), 2), np.int32)
-        missed = self._missed[_which(a, b)] = xp.zeros(compared.n_items, np.int32)
-        self._kernels.launch(
-            compared.variant, "count_pairs", compared.blocks, compared.tile.threads, *compared.arguments, None,
-            np.int32(enough), self._counts, self._parent, *self._remembered, missed,
-            shared_memory=compared.shared_memory,
+        missed = self._missed[_which(a, b)] = xp.zeros(near.n_parts, np.int32)
+        self._compare(
+            "count_pairs", a, b, near, tell,
+            np.int32(enough), self._counts, self._parent, *self._remembered, missed, np.int32(near.part),
         )  # fmt: skip
 
     @on_device
-    def weigh(self, a: Block, b: Block, values: Any, sums: Any) -> None:
+    def weigh(self, a: Block, b: Block, values: Any, sums: Any, tell: Tell = ignore) -> None:
         if a.start == b.start:
             own = slice(a.start, a.start + len(a))
             self._kernels.xp.add(sums[own], values[own], out=sums[own])
-        compared = self._compared(a, b)
-        self._kernels.launch(
-            compared.variant, "weigh_pairs", compared.blocks, compared.tile.threads, *compared.arguments, None,
-            values, sums, shared_memory=compared.shared_memory,
-        )  # fmt: skip
+        self._compare("weigh_pairs", a, b, self._near(a, b), tell, values, sums)
 
     @on_device
     def cores(self, enough: int) -> Any:
@@ -106,12 +105,9 @@ class CudaPairs:
         )
 
     @on_device
-    def link_missed(self, a: Block, b: Block, core: Any) -> None:
-        compared = self._compared(a, b)
-        self._kernels.launch(
-            compared.variant, "link_pairs", compared.blocks, compared.tile.threads, *compared.arguments,
-            self._missed.get(_which(a, b)), core, self._parent, shared_memory=compared.shared_memory,
-        )  # fmt: skip
+    def link_missed(self, a: Block, b: Block, core: Any, tell: Tell = ignore) -> None:
+        chosen = self._missed.get(_which(a, b))
+        self._compare("link_pairs", a, b, self._near(a, b), tell, core, self._parent, chosen=chosen)
 
     @on_device
     def components(self, core: Any) -> Any:
@@ -127,12 +123,9 @@ class CudaPairs:
         )
 
     @on_device
-    def claim_missed(self, a: Block, b: Block, core: Any, labels: Any) -> None:
-        compared = self._compared(a, b)
-        self._kernels.launch(
-            compared.variant, "claim_pairs", compared.blocks, compared.tile.threads, *compared.arguments,
-            self._missed.get(_which(a, b)), core, labels, shared_memory=compared.shared_memory,
-        )  # fmt: skip
+    def claim_missed(self, a: Block, b: Block, core: Any, labels: Any, tell: Tell = ignore) -> None:
+        chosen = self._missed.get(_which(a, b))
+        self._compare("claim_pairs", a, b, self._near(a, b), tell, core, labels, chosen=chosen)
 
     @property
     def _remembered(self) -> tuple[Any, np.int32, Any]:
@@ -141,24 +134,46 @@ class CudaPairs:
     def _blocks(self, n: int) -> int:
         return self._kernels.blocks(-(-n // 256), 8)
 
-    def _compared(self, a: Block, b: Block) -> _Comparison:
-        device, neighborhood, rows, width = self._kernels.device, self._neighborhood, a.rows, a.screen.width
-        tile = pairs_tile(device, self._precision, width)
+    def _near(self, a: Block, b: Block) -> NearPanels:
+        return NearPanels(self._kernels, a, b, self._neighborhood, self._tile)
+
+    def _compare(
+        self, name: str, a: Block, b: Block, near: NearPanels, tell: Tell, *args: Any, chosen: Any | None = None
+    ) -> None:
+        """Launch a kernel of dbscan_tiles.cu on two blocks, for a range of tiles after the other.
+
+        Of each range ``tell`` hears once the next is under way: the device is never idle.
+        """
+        neighborhood, tile, rows, width = self._neighborhood, self._tile, a.rows, a.screen.width
         limits = Limits.of(neighborhood, self._frame, self._precision, rows.n_features, width)
-        n_panels = -(-len(b) // tile.panel)
-        span = max(_SPAN, -(-n_panels // _MOST_SPANS))
-        n_items = -(-len(a) // tile.rows) * -(-n_panels // span)
-        return _Comparison(
-            Variant("dbscan_tiles", rows.macros + metric_macros(neighborhood.metric) + tile.macros),
-            tile, n_items, tile.blocks(device, n_items * tile.rows), tile.shared_memory(width),
-            (
+        variant = Variant("dbscan_tiles", rows.macros + metric_macros(neighborhood.metric) + tile.macros)
+        spans = -(-near.n_panels // _SPAN)
+        total, before = _pairs_before(len(a), a, b), None
+        for first, n, lists in near.ranges(chosen):
+            checkpoint()
+            self._kernels.launch(
+                variant, name, tile.blocks(self.device, n * spans * tile.rows), tile.threads,
                 a.screen.values, np.int32(width), a.screen.norms, a.screen.slacks, np.int32(len(a)), np.int32(a.start),
-                b.screen.values, b.constants, b.twice, np.int32(len(b)), np.int32(b.start),
+                a.arrangement.order,
+                b.screen.values, b.constants, b.twice, np.int32(len(b)), np.int32(b.start), b.arrangement.order,
                 a.rows.values, b.rows.values, np.int32(rows.n_features),
-                np.float64(neighborhood.scale), np.float64(neighborhood.limit), *limits, np.int32(span),
-            ),
-        )  # fmt: skip
+                np.float64(neighborhood.scale), np.float64(neighborhood.limit), *limits, *lists, np.int32(_SPAN),
+                *args, shared_memory=tile.shared_memory(width),
+            )  # fmt: skip
+            if before is not None:
+                before.synchronize()
+                tell(_pairs_before(first * tile.rows, a, b), total)
+            before = self._kernels.xp.cuda.Event(disable_timing=True)
+            before.record()
+        assert before is not None
+        before.synchronize()
+        tell(total, total)
 
 
 def _which(a: Block, b: Block) -> tuple[int, ...]:
     return a.start, len(a), b.start, len(b)
+
+
+def _pairs_before(row: int, a: Block, b: Block) -> int:
+    """Pairs of the rows before ``row`` of a: with those of b, or those that are not before them where b is a."""
+    return row * len(b) - (row * (row - 1) // 2 if a.start == b.start else 0)

@@ -15,6 +15,7 @@ from gpuclust.engines.cuda.variants import Macros, Variant, row_macros
 __all__ = ["Lists", "PlacedRows", "ScreenRows", "prepare_rows", "screen_room"]
 
 _WARPS = 8  # rows that a block prepares at a time
+_GATHERED = 1 << 24  # elements of rows that are brought in another order at a time
 
 
 class ScreenRows(NamedTuple):
@@ -65,6 +66,10 @@ class PlacedRows:
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
+    def __getitem__(self, rows: slice) -> PlacedRows:
+        """Some of the rows: a view of their values, with screens and lists of its own."""
+        return PlacedRows(self._kernels, self.values[rows])
+
     @property
     def device(self) -> int:
         """Number of the device on which they lie."""
@@ -99,14 +104,20 @@ class PlacedRows:
             room = screen_room(self._kernels, len(self), self.n_features, precision)
             self._screens[precision] = (None, room)
 
-    def screened(self, frame: Frame, precision: Precision) -> ScreenRows:
-        """These rows in a screen's precision, prepared once per frame."""
+    def screened(self, frame: Frame, precision: Precision, order: Any | None = None) -> ScreenRows:
+        """These rows in a screen's precision, prepared once per frame; in an ``order`` (m,) int32 every time."""
         self.reserve(precision)
         of, screen = self._screens[precision]
-        if of is not frame:
-            origin = self._kernels.frames[frame].origin
-            prepare_rows(self._kernels, self.values, origin, frame.scale * frame.unit, screen)
-            self._screens[precision] = (frame, screen)
+        if of is frame and order is None:
+            return screen
+        origin, factor = self._kernels.frames[frame].origin, frame.scale * frame.unit
+        if order is None:
+            prepare_rows(self._kernels, self.values, origin, factor, screen)
+        else:
+            step = max(1, _GATHERED // self.n_features)
+            for some in (slice(first, first + step) for first in range(0, len(self), step)):
+                prepare_rows(self._kernels, self.values[order[some]], origin, factor, screen.of(some))
+        self._screens[precision] = (frame if order is None else None, screen)
         return screen
 
 

@@ -39,7 +39,7 @@ class Run:
         self.xp = EmulatedCuPy(**{"asynchronous": True, "n_multiprocessors": 1} | machine)
         kernels, neighborhood = Kernels(Device(0, self.xp)), Neighborhood.within(eps, metric)
         frame = frame_of(X, neighborhood) if frame is None else frame
-        self.pairs = CudaPairs(kernels, precision, len(X), neighborhood, frame, memory + 8 * len(X))
+        self.pairs = CudaPairs(kernels, precision, len(X), neighborhood, frame, X[:1024], memory + 8 * len(X))
         cut = cut or len(X)
         self.blocks = [
             self.pairs.block(Part(start, PlacedRows(kernels, self.xp.asarray(X[start : start + cut])), None))
