@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from gpuclust.cli.auto import count_or_auto, number_or_auto
+from gpuclust.cli.evaluate import evaluate
 from gpuclust.cli.exits import Commands
+from gpuclust.cli.knn import knn
 from gpuclust.cli.options import (
     EVENTS,
     EXIT_CODES,
@@ -27,6 +30,7 @@ from gpuclust.cli.options import (
     Weights,
 )
 from gpuclust.cli.show import shown
+from gpuclust.cli.suggest import suggest
 
 __all__ = ["app"]
 
@@ -59,7 +63,16 @@ def gpuclust(
 @app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")
 def kmeans(
     input: Rows,
-    n_clusters: Annotated[int, typer.Option("-k", "--n-clusters", help="Number of clusters, at least 1.")],
+    n_clusters: Annotated[
+        Any,
+        typer.Option(
+            "-k",
+            "--n-clusters",
+            parser=count_or_auto,
+            metavar="INTEGER|auto",
+            help="Number of clusters, at least 1; auto chooses it as `gpuclust suggest` does.",
+        ),
+    ],
     output: Outdir,
     init: Annotated[
         str | None,
@@ -126,7 +139,15 @@ def kmeans(
 @app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")
 def dbscan(
     input: Rows,
-    eps: Annotated[float, typer.Option(help="Largest distance of neighbours, above 0; haversine: in radians.")],
+    eps: Annotated[
+        Any,
+        typer.Option(
+            parser=number_or_auto,
+            metavar="FLOAT|auto",
+            help="Largest distance of neighbours, above 0; haversine: in radians; auto chooses it as `gpuclust "
+            "suggest` does.",
+        ),
+    ],
     output: Outdir,
     min_samples: Annotated[
         int, typer.Option(help="Neighbours that make a row a core row, itself included, at least 1.")
@@ -201,6 +222,11 @@ def predict(
             force=force,
             report=report,
         )
+
+
+app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")(knn)
+app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")(evaluate)
+app.command(epilog=EXIT_CODES)(suggest)
 
 
 @app.command()

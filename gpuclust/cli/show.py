@@ -14,7 +14,16 @@ from gpuclust.jobs.events import Report
 
 __all__ = ["shown"]
 
-_STAGES = {"count": "counting neighbours", "link": "joining core rows", "claim": "claiming border rows"}
+_STAGES = {
+    "count": "counting neighbours",
+    "link": "joining core rows",
+    "claim": "claiming border rows",
+    "search": "searching neighbours",
+    "scan": "comparing what is too close to call",
+    "fits": "k-means for every k",
+    "stability": "halving the rows",
+    "gap": "comparing with rows without clusters",
+}
 
 
 @contextmanager
@@ -108,11 +117,15 @@ def _summary(fields: dict[str, Any]) -> str:
             f"{fields['n_core']:,} core rows",
             f"{fields['n_noise']:,} noise",
         ]
+    if "recall" in fields:
+        found += [f"neighbours of {fields['n_queries']:,} rows", f"recall {fields['recall']:.4g}"]
     if "cluster_sizes" in fields:
         sizes = fields["cluster_sizes"]
         found.append(f"cluster sizes {sizes['min']:,} to {sizes['max']:,} (median {sizes['median']:,.0f})")
-    text = f"done in {fields['seconds']:.2f} s"
-    return f"{text}{': ' if found else ''}{', '.join(found)}\nresult: {fields['output']}"
+    text = f"done in {fields['seconds']:.2f} s{': ' if found else ''}{', '.join(found)}"
+    if "selection" in fields:
+        text += f"\nchosen: {fields['selection']['reason']}"
+    return f"{text}\nresult: {fields['output']}" if fields["output"] else text
 
 
 def _number(value: float | None) -> str:

@@ -3,5 +3,7 @@
 from gpuclust.cluster._dbscan import DBSCAN
 from gpuclust.cluster._kmeans import KMeans
 from gpuclust.cluster._minibatch import MiniBatchKMeans
+from gpuclust.cluster._mixture import GaussianMixture
+from gpuclust.cluster._xmeans import XMeans
 
-__all__ = ["DBSCAN", "KMeans", "MiniBatchKMeans"]
+__all__ = ["DBSCAN", "GaussianMixture", "KMeans", "MiniBatchKMeans", "XMeans"]

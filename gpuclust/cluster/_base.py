@@ -36,7 +36,7 @@ class FewerClustersWarning(ConvergenceWarning, SklearnConvergenceWarning):
 
 
 class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):
-    """Base of `KMeans` and `MiniBatchKMeans`: parameters, opening data, initial centres, and everything after `fit`."""
+    """Base of `KMeans`, `MiniBatchKMeans` and `XMeans`: parameters, opening data, initial centres, all after `fit`."""
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -53,7 +53,7 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         "callback": [callable, None],
     }
 
-    n_clusters: int
+    n_clusters: Any
     init: Any
     n_init: int | str
     metric: str
@@ -153,12 +153,17 @@ class BaseKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         """Open `X` as a Dataset on the engine of this estimator, and check (or, with `reset`, record) its features."""
         source = as_source(X, max_memory=self.max_memory)
         check_features(self, X, source, reset=reset)
-        if reset and source.n_rows < self.n_clusters:
-            raise DataError(f"n_samples={source.n_rows} should be >= n_clusters={self.n_clusters}.")
+        k = self._most_clusters(source.n_rows) if reset else len(self.cluster_centers_)
         weights = check_sample_weight(sample_weight, source.n_rows)
-        work = source.n_rows * source.n_features * self.n_clusters
+        work = source.n_rows * source.n_features * k
         engine = get_engine(self.device, data_device=source.device, work=work)
         return Dataset(engine, source, weights, normalize=self.metric == "cosine")
+
+    def _most_clusters(self, n_rows: int) -> int:
+        """Return the most clusters that a fit of so many rows can give; DataError if there are too few rows."""
+        if n_rows < self.n_clusters:
+            raise DataError(f"n_samples={n_rows} should be >= n_clusters={self.n_clusters}.")
+        return int(self.n_clusters)
 
     def _resolve_n_init(self, several: int) -> int:
         """Return how many initialisations to try; "auto" is `several` for "random" and callables, otherwise 1."""

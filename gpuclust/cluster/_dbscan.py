@@ -23,6 +23,9 @@ from gpuclust.engines import get_engine
 from gpuclust.engines.neighborhood import Neighborhood
 from gpuclust.errors import DataError, ParameterError
 from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
+from gpuclust.select.choose_eps import check_eps_metric, choose_eps
+from gpuclust.select.progress import Progress
+from gpuclust.select.suggestion import EpsSuggestion
 from gpuclust.sources import Source, as_source
 from gpuclust.sources.sphere import SphereSource, chord
 from gpuclust.validation import check_counting_weight, parse_memory
@@ -46,8 +49,11 @@ class DBSCAN(ClusterMixin, BaseEstimator):
 
     Parameters
     ----------
-    eps : float, default=0.5
-        Largest distance of neighbours, above 0. In float64, also for float32 rows.
+    eps : float or "auto", default=0.5
+        Largest distance of neighbours, above 0. In float64, also for float32 rows. "auto" is the knee of the curve of
+        distances to the k-th neighbour, by the rule of `gpuclust.select.suggest_eps`, with the metrics "euclidean",
+        "cosine" and "haversine"; `selection_` says what was chosen and why. It needs FAISS. Each row counts once in the
+        choice, whatever its weight.
     min_samples : int, default=5
         Neighbours, or their weight, that make a core row; at least 1.
     metric : str, default="euclidean"
@@ -71,7 +77,8 @@ class DBSCAN(ClusterMixin, BaseEstimator):
         Memory for rows in flight when they are streamed, and for the pairs of rows that are remembered: bytes, or
         "512MB", "2GiB".
     callback : callable, optional
-        Called as ``callback(stage, done, total)`` with the stages "count", "link" and "claim". It may raise to stop.
+        Called as ``callback(stage, done, total)``, in the thread that fits, while the stages "count", "link" and
+        "claim" last and at the end of each. It may raise to stop: the estimator can be used again.
 
     Attributes
     ----------
@@ -81,6 +88,10 @@ class DBSCAN(ClusterMixin, BaseEstimator):
         Core rows, rising.
     components_ : array of shape (n_core_samples, n_features), float32 or float64 as the rows
         A copy of the core rows: what `predict` compares with. No rows for precomputed distances.
+    eps_ : float
+        `eps`, or what "auto" chose.
+    selection_ : gpuclust.select.EpsSuggestion
+        With ``eps="auto"`` only: the curve, and the reason for the choice.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : object array of shape (n_features_in_,)
@@ -110,7 +121,7 @@ class DBSCAN(ClusterMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        "eps": [Interval(Real, 0, math.inf, closed="neither")],
+        "eps": [StrOptions({"auto"}), Interval(Real, 0, math.inf, closed="neither")],
         "min_samples": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions(_METRICS)],
         "metric_params": [dict, None],
@@ -126,11 +137,13 @@ class DBSCAN(ClusterMixin, BaseEstimator):
     labels_: np.ndarray
     core_sample_indices_: np.ndarray
     components_: np.ndarray
+    eps_: float
+    selection_: EpsSuggestion
     n_features_in_: int
 
     def __init__(
         self,
-        eps: float = 0.5,
+        eps: float | str = 0.5,
         *,
         min_samples: int = 5,
         metric: str = "euclidean",
@@ -179,12 +192,18 @@ class DBSCAN(ClusterMixin, BaseEstimator):
             `X` is empty, not finite, out of the metric's range, has 2**31 rows or more, or is no matrix of distances.
         """
         metric = self._checked_metric()
+        if self.eps == "auto":
+            check_eps_metric(metric)
+        else:
+            self.eps_ = float(self.eps)
         if metric == "precomputed":
             found, cores = self._fit_distances(X, sample_weight)
         else:
             source = self._source(X, reset=True)
             weights = None if sample_weight is None else check_counting_weight(sample_weight, source.n_rows)
             data = self._dataset(source, metric)
+            if self.eps == "auto":
+                self._choose_eps(data, metric)
             found = dbscan(
                 data,
                 self._neighborhood(metric),
@@ -252,6 +271,18 @@ class DBSCAN(ClusterMixin, BaseEstimator):
         labels = np.append(self._component_labels, np.int32(-1))
         return in_kind_of(X, labels[nearest])
 
+    def _choose_eps(self, data: Dataset, metric: str) -> None:
+        """Choose eps from the distances of the rows, and keep the reasons."""
+        self.selection_ = choose_eps(
+            data,
+            int(self.min_samples),
+            metric,
+            Progress(self.callback),
+            n_features=self.n_features_in_,
+            memory=parse_memory(self.max_memory),
+        )
+        self.eps_ = self.selection_.value
+
     # -- opening -----------------------------------------------------------------------------------------------------
 
     def _checked_metric(self) -> str:
@@ -286,7 +317,7 @@ class DBSCAN(ClusterMixin, BaseEstimator):
         return _POWERS[2 if p is None else p]
 
     def _neighborhood(self, metric: str) -> Neighborhood:
-        eps = float(self.eps)
+        eps = self.eps_ if self.eps == "auto" else float(self.eps)
         if metric == "haversine":
             return Neighborhood.within(chord(eps), "euclidean")
         if metric == "cosine":
@@ -317,7 +348,7 @@ class DBSCAN(ClusterMixin, BaseEstimator):
             distances = DenseDistances(self._source(X, reset=True))
         weights = None if sample_weight is None else check_counting_weight(sample_weight, distances.n_rows)
         found = dbscan_of_distances(
-            distances, float(self.eps), int(self.min_samples), weights=weights, callback=self.callback
+            distances, self.eps_, int(self.min_samples), weights=weights, callback=self.callback
         )
         return found, np.empty((0, distances.n_rows))
 

@@ -11,8 +11,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 
 from gpuclust.algorithms import lloyd
+from gpuclust.algorithms.dataset import Dataset
 from gpuclust.cluster._base import BaseKMeans, FewerClustersWarning
+from gpuclust.cluster._initial import draw_seed, initial_centers
 from gpuclust.protocol import check_parameters
+from gpuclust.select.choose_k import AUTOMATIC, candidates, choose_k
+from gpuclust.select.progress import Progress
+from gpuclust.select.suggestion import Suggestion
 
 __all__ = ["KMeans"]
 
@@ -25,8 +30,10 @@ class KMeans(BaseKMeans):
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters.
+    n_clusters : int or "auto", default=8
+        Number of clusters. "auto" chooses it by the rule of `gpuclust.select.suggest_k` from its default range, with
+        this estimator's `metric` and a seed drawn from `random_state`; `selection_` says what was chosen and why. Each
+        row counts once in the choice, whatever its weight.
     init : {"k-means++", "k-means||", "random"}, array-like of shape (n_clusters, n_features) or callable, \
 default="k-means++"
         Initial centres. "k-means++" is the greedy variant of scikit-learn [1]_; "k-means||" oversamples in a few passes
@@ -76,6 +83,10 @@ default="k-means++"
         Sum over rows of weight times squared distance to the centre of the label, correctly rounded.
     n_iter_ : int
         Iterations of the run that was kept.
+    n_clusters_ : int
+        Number of clusters: `n_clusters`, or what "auto" chose.
+    selection_ : gpuclust.select.Suggestion
+        With ``n_clusters="auto"`` only: the table of all that was tried, and the reason for the choice.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : object array of shape (n_features_in_,)
@@ -105,16 +116,19 @@ default="k-means++"
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseKMeans._parameter_constraints,
+        "n_clusters": [StrOptions({"auto"}), *BaseKMeans._parameter_constraints["n_clusters"]],
         "copy_x": ["boolean"],
         "algorithm": [StrOptions({"lloyd", "elkan"})],
     }
 
     inertia_: float
     n_iter_: int
+    n_clusters_: int
+    selection_: Suggestion
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int | str = 8,
         *,
         init: Any = "k-means++",
         n_init: int | str = "auto",
@@ -166,7 +180,8 @@ default="k-means++"
         ParameterError
             A parameter breaks its rule.
         DataError
-            `X` has fewer rows than clusters, is empty, not finite or not a matrix of numbers.
+            `X` has fewer rows than clusters, is empty, not finite or not a matrix of numbers; with "auto" also if all
+            its rows are equal.
 
         Warns
         -----
@@ -175,8 +190,9 @@ default="k-means++"
         """
         check_parameters(self)
         data = self._open(X, sample_weight, reset=True)
+        self.n_clusters_ = self._choose(data) if self.n_clusters == "auto" else int(self.n_clusters)
         self._n_init = self._resolve_n_init(several=10)
-        if self.algorithm == "elkan" and self.n_clusters == 1:
+        if self.algorithm == "elkan" and self.n_clusters_ == 1:
             warnings.warn(
                 "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
                 RuntimeWarning,
@@ -186,7 +202,7 @@ default="k-means++"
         random_state = check_random_state(self.random_state)
         best: lloyd.LloydResult | None = None
         for _ in range(self._n_init):
-            centers = self._initial_centers(X, data, random_state)
+            centers = initial_centers(self.init, self.n_clusters_, X, data, random_state)
             if self.verbose:
                 print("Initialization complete")
             result = lloyd.run(
@@ -202,9 +218,9 @@ default="k-means++"
                 best = result
 
         assert best is not None  # n_init >= 1
-        if best.n_distinct < self.n_clusters:
+        if best.n_distinct < self.n_clusters_:
             warnings.warn(
-                f"Number of distinct clusters ({best.n_distinct}) found smaller than n_clusters ({self.n_clusters}). "
+                f"Number of distinct clusters ({best.n_distinct}) found smaller than n_clusters ({self.n_clusters_}). "
                 "Possibly due to duplicate points in X.",
                 FewerClustersWarning,
                 stacklevel=2,
@@ -214,6 +230,18 @@ default="k-means++"
         self.inertia_ = best.inertia
         self.n_iter_ = best.n_iter
         return self
+
+    def _choose(self, data: Dataset) -> int:
+        """Choose the number of clusters of the rows, and keep the reasons."""
+        spherical = self.metric == "cosine"
+        once = data if data.sample_weight is None else Dataset(data.engine, data.source, normalize=spherical)
+        ks = candidates(None, data.n_rows)
+        seed = draw_seed(check_random_state(self.random_state))
+        self.selection_ = choose_k(once, ks, seed, AUTOMATIC, Progress(), spherical=spherical)
+        return self.selection_.value
+
+    def _most_clusters(self, n_rows: int) -> int:
+        return candidates(None, n_rows)[-1] if self.n_clusters == "auto" else super()._most_clusters(n_rows)
 
     def _report(self, iteration: int, n_changed: int, center_shift: float) -> None:
         """Print one iteration, then pass it on to the caller's callback."""

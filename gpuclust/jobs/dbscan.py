@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpuclust.jobs.events import Report, stage_callback
 from gpuclust.jobs.fit import FitJob
-from gpuclust.jobs.manifest import cluster_sizes
+from gpuclust.jobs.manifest import cluster_sizes, selection
 from gpuclust.sources import Source
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ class DBSCANJob(FitJob):
 
     Attributes
     ----------
-    eps : float
+    eps : float or "auto"
     min_samples : int
     metric : str
         As in the estimator.
     """
 
-    eps: float
+    eps: float | str
     min_samples: int = 5
     metric: str = "euclidean"
 
@@ -50,14 +50,15 @@ class DBSCANJob(FitJob):
         )
 
     def results(self, fitted: DBSCAN) -> dict[str, Any]:
-        """Return ``n_clusters``, ``n_core``, ``n_noise`` and ``cluster_sizes``."""
+        """Return ``n_clusters``, ``n_core``, ``n_noise``, ``cluster_sizes``; with "auto" ``eps`` and ``selection``."""
         n_clusters = int(fitted.labels_.max()) + 1
-        return {
+        found = {
             "n_clusters": n_clusters,
             "n_core": len(fitted.core_sample_indices_),
             "n_noise": int((fitted.labels_ < 0).sum()),
             "cluster_sizes": cluster_sizes(fitted.labels_, n_clusters),
         }
+        return found | (selection(fitted) | {"eps": fitted.eps_} if self.eps == "auto" else {})
 
     def work(self, source: Source) -> int:
         """Rows x rows x features of all comparisons."""

@@ -4,15 +4,19 @@
 event     fields
 ========= =============================================================================================================
 start     command, version, input, n_rows, n_features, dtype, output; kmeans also: estimator, n_clusters, max_iter;
-          dbscan: estimator, eps, min_samples, metric
+          dbscan: estimator, eps, min_samples, metric; knn: queries, n_neighbors, metric, index; suggest:
+          metric
 iteration run, iteration (both counted from 1), n_changed (rows that changed cluster), center_shift (squared, in the
           user's units), elapsed (seconds since the fit began)
 batch     mini-batch k-means, at most ten a second: step (counted from 1), batch_inertia (mean), center_shift, elapsed
 stage     DBSCAN, at most ten a second and the first and last of each: stage ("count": neighbours, "link": core rows,
-          "claim": border rows), done, total, elapsed
+          "claim": border rows), done, total, elapsed; knn: "search", and "scan" of what is too close to call;
+          suggest: "fits", "stability", "gap", and those of knn
 warning   message
 done      output, seconds; kmeans also: n_iter, inertia, cluster_sizes; dbscan: n_clusters, n_core, n_noise,
-          cluster_sizes
+          cluster_sizes; knn: n_queries, recall; suggest: k and eps, each with its reason; kmeans and dbscan with
+          "auto": selection; evaluate: n_rows, n_features, n_clusters, n_noise, cluster_sizes, silhouette (exact or of
+          a sample), scores (by name, null where one is not defined)
 error     error (the class), message, exit_code
 ========= =============================================================================================================
 """

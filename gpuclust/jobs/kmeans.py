@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gpuclust.errors import ParameterError
 from gpuclust.jobs.events import Report, batch_callback, finite, iteration_callback
 from gpuclust.jobs.fit import FitJob, load_array
-from gpuclust.jobs.manifest import cluster_sizes
+from gpuclust.jobs.manifest import cluster_sizes, selection
 from gpuclust.sources import Source
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class KMeansJob(FitJob):
 
     Attributes
     ----------
-    n_clusters : int
+    n_clusters : int or "auto"
     init : str, optional
         A method, or the path of an .npy file with initial centres (n_clusters, n_features).
     minibatch : bool
@@ -33,7 +33,7 @@ class KMeansJob(FitJob):
         As in the estimators; ``seed`` is their ``random_state``.
     """
 
-    n_clusters: int
+    n_clusters: int | str
     init: str | None = None
     n_init: int | None = None
     max_iter: int | None = None
@@ -78,13 +78,18 @@ class KMeansJob(FitJob):
         return kind(**given, random_state=self.seed)
 
     def results(self, fitted: KMeans | MiniBatchKMeans) -> dict[str, Any]:
-        """Return ``n_iter``, ``inertia`` and ``cluster_sizes``."""
-        return {
+        """Return ``n_iter``, ``inertia`` and ``cluster_sizes``; with "auto" also ``n_clusters`` and ``selection``."""
+        n_clusters = len(fitted.cluster_centers_)
+        found = {
             "n_iter": int(fitted.n_iter_),
             "inertia": finite(fitted.inertia_),
-            "cluster_sizes": cluster_sizes(fitted.labels_, self.n_clusters),
+            "cluster_sizes": cluster_sizes(fitted.labels_, n_clusters),
         }
+        return found | (selection(fitted) | {"n_clusters": n_clusters} if self.n_clusters == "auto" else {})
 
     def work(self, source: Source) -> int:
         """Rows x clusters x features of one pass."""
-        return source.n_rows * source.n_features * self.n_clusters
+        from gpuclust.select.choose_k import candidates
+
+        k = candidates(None, source.n_rows)[-1] if self.n_clusters == "auto" else int(self.n_clusters)
+        return source.n_rows * source.n_features * k

@@ -13,7 +13,7 @@ from gpuclust.jobs.files import sha256, write_bytes
 from gpuclust.jobs.outputs import MANIFEST
 from gpuclust.sources.files import InputFile
 
-__all__ = ["cluster_sizes", "file_facts", "write_manifest"]
+__all__ = ["cluster_sizes", "file_facts", "selection", "write_manifest"]
 
 _FORMAT = 1
 
@@ -43,6 +43,12 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int) -> dict[str, float]:
         "max": int(sizes.max()),
         "n_empty": n_clusters - int(np.count_nonzero(sizes)),
     }
+
+
+def selection(fitted: Any) -> dict[str, Any]:
+    """Return what a fitted estimator has chosen by itself, and why, under the name "selection"."""
+    chosen = fitted.selection_
+    return {"selection": {"value": chosen.value, "reason": chosen.reason, "n_sampled": chosen.n_sampled}}
 
 
 def write_manifest(folder: Path, content: dict[str, Any], device: str | None, work: int) -> None:

@@ -28,9 +28,9 @@ from gpuclust.jobs.files import write_bytes
 from gpuclust.jobs.outputs import output_file
 
 if TYPE_CHECKING:
-    from gpuclust.cluster import DBSCAN, KMeans, MiniBatchKMeans
+    from gpuclust.cluster import DBSCAN, KMeans, MiniBatchKMeans, XMeans
 
-    Model: TypeAlias = KMeans | MiniBatchKMeans | DBSCAN
+    Model: TypeAlias = KMeans | MiniBatchKMeans | XMeans | DBSCAN
 
 __all__ = ["MODEL_FILE", "load_model", "save_model"]
 
@@ -47,7 +47,7 @@ class _Kind(NamedTuple):
     rows : str
         Attribute (m, n_features), float32 or float64: what new rows are compared with.
     number : str or None
-        The parameter that says how many rows these are; None: any number.
+        The parameter that says how many rows these are, unless it is "auto"; None: any number.
     beside : dict
         Attributes with one number >= 0 for each of these rows, and their dtypes.
     scalars : dict
@@ -61,14 +61,20 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "KMeans": _Kind("cluster_centers_", "n_clusters", {}, {"inertia_": float, "n_iter_": int}),
+    "KMeans": _Kind("cluster_centers_", "n_clusters", {}, {"inertia_": float, "n_iter_": int, "n_clusters_": int}),
     "MiniBatchKMeans": _Kind(  # with what `partial_fit` goes on from
         "cluster_centers_",
         "n_clusters",
         {"_counts": "float64"},
         {"inertia_": float, "n_iter_": int, "n_steps_": int, "_rows_since_reassignment": int, "_seed": int},
     ),
-    "DBSCAN": _Kind("components_", None, {"_component_labels": "int32"}, {}),
+    "XMeans": _Kind(
+        "cluster_centers_",
+        None,
+        {},
+        {"inertia_": float, "n_iter_": int, "n_clusters_": int, "n_rounds_": int},
+    ),
+    "DBSCAN": _Kind("components_", None, {"_component_labels": "int32"}, {"eps_": float}),
 }
 _NOT_STORED = {"callback", "verbose"}  # they concern the process that fits, not the model
 _INIT_ARRAY = "init"  # tensor name of an ``init`` given as an array
@@ -195,7 +201,7 @@ def _rebuild(stored: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     params = dict(stored["params"])
     if _INIT_ARRAY in tensors:
         params[_INIT_ARRAY] = tensors[_INIT_ARRAY].copy()
-    if kind.number is not None and len(rows) != params[kind.number]:
+    if kind.number is not None and params[kind.number] not in ("auto", len(rows)):
         _refuse(f"has {len(rows)} {kind.rows} for {kind.number}={params[kind.number]!r}.")
     names = stored["feature_names"]
     if names is not None and len(names) != rows.shape[1]:
