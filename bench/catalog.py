@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from bench import dbscan, kmeans
+from bench import dbscan, kmeans, knn, mixture, silhouette
 from bench.cases import Case
 
 __all__ = ["CASES", "KINDS"]
 
-CASES: dict[str, Case] = {**kmeans.CASES, **dbscan.CASES}
-KINDS: dict[str, type[Case]] = {kind.kind: kind for kind in (kmeans.KMeansCase, dbscan.DBSCANCase)}
+CASES: dict[str, Case] = {**kmeans.CASES, **dbscan.CASES, **knn.CASES, **mixture.CASES, **silhouette.CASES}
+KINDS: dict[str, type[Case]] = {
+    kind.kind: kind
+    for kind in (kmeans.KMeansCase, dbscan.DBSCANCase, knn.KNNCase, mixture.MixtureCase, silhouette.SilhouetteCase)
+}

@@ -29,7 +29,7 @@ while (($#)); do
             declare "${1#--}=$2"
             shift 2
             ;;
-        --quick) quick=1 bench+=(--case 1m-float16 --case spectrum --case dbscan-haloes --rounds 3) && shift ;;
+        --quick) quick=1 bench+=(--case 1m-float16 --case spectrum --case dbscan-haloes --case knn-384d --rounds 3) && shift ;;
         --dry-run) dry=1 bench+=(--dry-run) && shift ;;
         *) bench+=("$1") && shift ;;
     esac
@@ -75,7 +75,7 @@ if [[ $dry ]]; then
     check "kernel tests by the emulator" "${pytest[@]}" tests/kernels/test_distances.py --kernels=stand-in
 else
     tests=(tests)
-    if [[ $quick ]]; then tests=("$smoke" tests/engines/cuda); fi
+    if [[ $quick ]]; then tests=("$smoke" tests/engines/cuda tests/neighbors); fi
     check "gpu tests" "${pytest[@]}" -m gpu "${tests[@]}"
     check "kernel tests" "${pytest[@]}" tests/kernels --kernels=gpu
     sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null || true)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from bench import gpu_dbscan, gpu_kmeans
+from bench import gpu_dbscan, gpu_kmeans, gpu_knn, gpu_silhouette
 from bench.gpu_cases import GpuCase
 
 __all__ = ["CASES", "KINDS"]
 
-CASES: dict[str, GpuCase] = {**gpu_kmeans.CASES, **gpu_dbscan.CASES}
-KINDS: dict[str, type[GpuCase]] = {kind.kind: kind for kind in (gpu_kmeans.GpuKMeansCase, gpu_dbscan.GpuDBSCANCase)}
+CASES: dict[str, GpuCase] = {**gpu_kmeans.CASES, **gpu_dbscan.CASES, **gpu_knn.CASES, **gpu_silhouette.CASES}
+KINDS: dict[str, type[GpuCase]] = {
+    kind.kind: kind
+    for kind in (
+        gpu_kmeans.GpuKMeansCase,
+        gpu_dbscan.GpuDBSCANCase,
+        gpu_knn.GpuKNNCase,
+        gpu_silhouette.GpuSilhouetteCase,
+    )
+}

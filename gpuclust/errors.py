@@ -12,6 +12,7 @@
     │   ├── DeviceError                    no such device, or it failed
     │   ├── DeviceMemoryError (MemoryError)  too little memory on a device
     │   └── MissingDependencyError (ImportError)   an extra is not installed
+    ├── TrainingError (ArithmeticError)    a network whose loss is no longer finite    exit code 3
     └── ModelError (ValueError)            a saved model that is corrupt or untrusted exit code 5
 
     GpuclustWarning (UserWarning)
@@ -41,6 +42,7 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "ResourceError",
+    "TrainingError",
 ]
 
 
@@ -92,6 +94,12 @@ class DeviceMemoryError(ResourceError, MemoryError):
 
 class MissingDependencyError(ResourceError, ImportError):
     """An optional dependency is needed; the message names the extra to install."""
+
+
+class TrainingError(GpuclustError, ArithmeticError):
+    """Training diverged: a loss or a weight of a network is no longer finite."""
+
+    exit_code = 3
 
 
 class ModelError(GpuclustError, ValueError):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+
+# Threads of OpenMP that wait by spinning (torch, scikit-learn, FAISS) slow each other down on shared cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 

@@ -152,7 +152,10 @@ def test_what_the_layer_check_catches(tmp_path: Path) -> None:
 
 
 def test_public_names_are_exactly_all() -> None:
-    assert sorted(gpuclust.__all__) == ["DBSCAN", "KMeans", "MiniBatchKMeans", "__version__", "config", "errors"]
+    estimators = ["Autoencoder", "DBSCAN", "GaussianMixture", "KMeans", "MiniBatchKMeans", "NearestNeighbors"]
+    estimators += ["VariationalAutoencoder", "XMeans"]
+    functions = ["suggest_eps", "suggest_k"]
+    assert sorted(gpuclust.__all__) == [*estimators, "__version__", "config", "errors", *functions]
     for name in gpuclust.__all__:
         assert getattr(gpuclust, name) is not None
     assert set(gpuclust.__all__) <= set(dir(gpuclust))

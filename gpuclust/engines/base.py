@@ -20,9 +20,23 @@ import numpy as np
 from gpuclust.engines.canonical import Frame, fixed_point
 
 if TYPE_CHECKING:
+    from gpuclust.engines.distance_sums import SumFormat
+    from gpuclust.engines.mixture import Densities, Mixture, MomentFormat, Moments
     from gpuclust.engines.neighborhood import Cells, Grid, Neighborhood, Pairs
 
-__all__ = ["DRAW_BLOCK", "Assignment", "Engine", "Movement", "Outcome", "Part", "Stream", "Sums", "Update", "Work"]
+__all__ = [
+    "DRAW_BLOCK",
+    "Assignment",
+    "Conditioned",
+    "Engine",
+    "Movement",
+    "Outcome",
+    "Part",
+    "Stream",
+    "Sums",
+    "Update",
+    "Work",
+]
 
 #: Rows whose weights are summed before one of them is drawn.
 DRAW_BLOCK = 1024
@@ -64,6 +78,16 @@ class Assignment:
         """The state of some of the rows: views."""
         upper, lower = (None if bound is None else bound[rows] for bound in (self.upper, self.lower))
         return Assignment(self.labels[rows], self.previous[rows], upper, lower, self.halt)
+
+
+class Conditioned(NamedTuple):
+    """Rows as a search in float32 reads them: t = (x - origin) scale unit of a `Frame`, engine arrays.
+
+    ``values`` (m, w) float32 are t to nearest, w >= d with zeros beyond d; ``squares`` (m,) are |t|**2 to nearest.
+    """
+
+    values: Any
+    squares: Any
 
 
 class Movement(NamedTuple):
@@ -167,6 +191,8 @@ class Engine(ABC):
     name: str
     #: Iterations that may be issued before the outcome of the first of them is read.
     lag: int = 0
+    #: Rows of the blocks that `distance_sums` is best called with: their comparison hides what a call costs.
+    block_rows: int = 4096
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -230,6 +256,10 @@ class Engine(ABC):
 
         That of all rows of a fit or, if it is to lie ``beside`` placed rows, of these alone.
         """
+
+    @abstractmethod
+    def labelled(self, rows: Any, labels: np.ndarray) -> Assignment:
+        """State of placed ``rows`` alone, that have ``labels`` (m,) int32 (-1: none) and are in no sum yet."""
 
     @abstractmethod
     def new_sums(self, n_clusters: int, n_features: int) -> Sums:
@@ -311,12 +341,50 @@ class Engine(ABC):
     def pairwise(self, rows: Any, centers: Any, frame: Frame, metric: str = "euclidean") -> np.ndarray:
         """Canonical distance of each row to every centre, (m, k) float64, in scaled units.
 
-        ``metric`` as in :mod:`gpuclust.engines.neighborhood`; a GPU computes the euclidean one only (ParameterError).
+        ``metric`` as in :mod:`gpuclust.engines.neighborhood`.
+        """
+
+    @abstractmethod
+    def conditioned(self, rows: Any, frame: Frame) -> Conditioned:
+        """The rows in float32, shifted and scaled by the frame: new arrays."""
+
+    @abstractmethod
+    def distances_to(self, rows: Any, others: Any, which: Any, indices: Any, frame: Frame) -> Any:
+        """Canonical distance of ``rows[which[i]]`` to ``others[indices[i]]``, (p,) float64, in scaled units.
+
+        ``others`` (n, d) are placed rows, of any dtype; ``which`` int32 and ``indices`` int64 (p,) are engine arrays.
+        An index of -1 stands for no row: infinity.
         """
 
     @abstractmethod
     def inertia(self, parts: Iterable[Part], centers: Any, labels: Any | None, frame: Frame) -> float:
         """Weighted sum of the rows' distances to ``centers[labels]`` (None: the first), correctly rounded, scaled."""
+
+    @abstractmethod
+    def distance_sums(
+        self, a: Any, b: Any | None, runs_a: np.ndarray, runs_b: np.ndarray, form: SumFormat
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of the distances of each row of ``a`` to each run of ``b``, and of each row of b to each run of a.
+
+        Placed rows, and where their runs begin and end, (r + 1,) int64 from 0 to m. The sums are int64 limbs on the
+        host, (2, runs of b, m) and (2, runs of a, rows of b): see :mod:`gpuclust.engines.distance_sums`. ``b`` None: a
+        itself, and ``runs_b`` is ``runs_a``; each pair is then looked at once, and both tables are the same.
+        """
+
+    # -- mixtures ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def mixture_densities(self, rows: Any, mixture: Mixture, *, responsibilities: bool = False) -> Densities:
+        """Labels and log-densities of the rows, on the host, and if asked for the responsibilities (m, k)."""
+
+    @abstractmethod
+    def mixture_moments(
+        self, rows: Any, mixture: Mixture, form: MomentFormat, responsibilities: np.ndarray | None = None
+    ) -> Moments:
+        """Moments of the rows about the means of each component, on the host, and their deficits.
+
+        The mixture's responsibilities count or, if given, others, (m, k) float64 from 0 to 1: then no deficits do.
+        """
 
     # -- seeding -----------------------------------------------------------------------------------------------------
 

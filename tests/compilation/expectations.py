@@ -42,10 +42,18 @@ EXPECTATIONS = [
     Expectation(TILES, r"LDGSTS\b.*\.128", True, "slices are copied beside the products", capability=80),
     Expectation(TILES, WIDE, True, "slices are copied 16 bytes at a time"),
     Expectation("survey|prepare_rows|add_items", WIDE, True, "rows are read 16 bytes at a time"),
-    Expectation("add_items", r"(RED|REDG)\b.*ADD\.64", True, "integer sums are added by native atomics"),
+    Expectation("log_joint", WIDE, True, "factors are read 16 bytes at a time"),
     Expectation(
-        "own_distances|pairwise|add_items|block_totals", "DFMA", False, "canonical arithmetic is not contracted"
+        "add_items|add_distances|moments", r"(RED|REDG)\b.*ADD\.64", True, "integer sums are added by native atomics"
     ),
+    Expectation(
+        "own_distances|listed_distances|pairwise|add_items|block_totals|log_joint|moments",
+        "DFMA",
+        False,
+        "canonical arithmetic is not contracted",
+    ),
+    # The root is made of them, so only where there is none.
+    Expectation("add_distances", "DFMA", False, "canonical arithmetic is not contracted", (("METRIC", "1"),)),
     Expectation("count_items|list_items|plan|list_rows", "ATOMS", True, "a block counts in its shared memory"),
 ]
 

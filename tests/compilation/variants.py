@@ -14,6 +14,7 @@ from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION, Pr
 from gpuclust.engines.cuda.tiles import DECIDE, GAINS, SETTLE, Shape, Tile, pairs_tile, tile_for
 from gpuclust.engines.cuda.variants import Variant, metric_macros, row_macros
 from gpuclust.engines.cuda.warpgroups import NARROWEST, WarpgroupTile, warpgroup_tile
+from gpuclust.engines.distance_sums import SUMMED
 from gpuclust.engines.neighborhood import METRICS
 from tests.compilation.compiler import ARCHITECTURES, capability
 from tests.compilation.cubin import Kernel
@@ -60,8 +61,12 @@ def jobs(architecture: str) -> Iterator[Job]:
     for file in ("centers", "dbscan_pairs", "seeding", "total"):
         yield Job(Variant(file), architecture)
     for rows in ROWS:
-        for file in ("dbscan_grid", "distances", "plan", "update"):
+        for file in ("dbscan_boxes", "dbscan_grid", "distances", "mixture", "plan", "update"):
             yield Job(Variant(file, rows), architecture)
+        for metric in METRICS[1:]:
+            yield Job(Variant("distances", rows + metric_macros(metric)), architecture)
+        for metric in SUMMED:
+            yield Job(Variant("distance_sums", rows + metric_macros(metric)), architecture)
         for file, depth in product(("dbscan_count", "dbscan_link"), DEPTHS):
             yield Job(Variant(file, (*rows, ("DEPTH", str(depth)))), architecture)
         for precision in precisions:

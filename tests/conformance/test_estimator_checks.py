@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gpuclust import DBSCAN, KMeans, MiniBatchKMeans
+from gpuclust import DBSCAN, GaussianMixture, KMeans, MiniBatchKMeans, XMeans
 
 # scikit-learn expects the same of its own KMeans and MiniBatchKMeans. From given initial centres, weights are
 # repetitions to the last bit (tests/exactness/test_properties.py); but here the seeds are drawn from the rows by their
@@ -32,6 +32,16 @@ def test_kmeans(estimator, check):
     expected_failed_checks=expected_failures,
 )
 def test_minibatch_kmeans(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([XMeans(max_iter=5)], expected_failed_checks=expected_failures)
+def test_xmeans(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([GaussianMixture(n_components=2, max_iter=5)])
+def test_gaussian_mixture(estimator, check):
     check(estimator)
 
 

@@ -21,6 +21,7 @@ import hashlib, json
 import numpy as np
 from gpuclust import DBSCAN, KMeans
 from gpuclust.engines.cpu.vector import tile_shape
+from gpuclust.metrics import silhouette_score
 
 random = np.random.default_rng(4)
 found = {"lanes": tile_shape(np.float32).lanes}
@@ -30,6 +31,9 @@ for d, dtype, offset in ((3, np.float32, 0), (40, np.float32, 1e4), (70, np.floa
     model = KMeans(33, random_state=1, max_iter=15, n_init=1).fit(rows.astype(dtype))
     bits = model.labels_.tobytes() + model.cluster_centers_.tobytes() + repr((model.inertia_, model.n_iter_)).encode()
     found[f"{d} {np.dtype(dtype)}"] = hashlib.sha256(bits).hexdigest()
+    for metric in ("euclidean", "manhattan"):
+        score = silhouette_score(rows.astype(dtype), model.labels_, metric=metric)
+        found[f"{d} {np.dtype(dtype)} silhouette {metric}"] = score
     for metric, eps in (("euclidean", 1.1 * d**0.5), ("manhattan", 0.8 * d), ("chebyshev", 2.0)):
         dense = DBSCAN(eps, metric=metric).fit(rows.astype(dtype))
         bits = dense.labels_.tobytes() + dense.core_sample_indices_.tobytes()

@@ -27,7 +27,7 @@ import numpy as np
 
 from gpuclust.engines.canonical import OUTWARD, screen_error
 from gpuclust.engines.cpu.canonical_distance import EUCLIDEAN, MANHATTAN, canonical_distance
-from gpuclust.engines.cpu.compile import kernel
+from gpuclust.engines.cpu.compile import bare_kernel, kernel
 from gpuclust.engines.cpu.vector import (
     pack_rows,
     tile_shape,
@@ -164,7 +164,7 @@ def new_workspace(width, rule):  # type: ignore[no-untyped-def]
     )
 
 
-@kernel
+@bare_kernel
 def _apart(low, high, lows, highs, u, metric, limit):  # type: ignore[no-untyped-def]
     """Whether the boxes (low, high) and (lows[u], highs[u]) lie too far apart for neighbours; NaN: they do not."""
     total = 0.0
@@ -179,7 +179,7 @@ def _apart(low, high, lows, highs, u, metric, limit):  # type: ignore[no-untyped
     return total > limit * _GROW
 
 
-@kernel
+@bare_kernel
 def near_tiles(a, b, t, columns, rule, diagonal, work):  # type: ignore[no-untyped-def]
     """Mark in ``work.wanted`` the tiles of the columns that may hold neighbours of tile t of a; return how many.
 
@@ -199,7 +199,7 @@ def near_tiles(a, b, t, columns, rule, diagonal, work):  # type: ignore[no-untyp
     return marked
 
 
-@kernel
+@bare_kernel
 def _pack_tile(a, t, count, columns, rule, work):  # type: ignore[no-untyped-def]
     """Pack tile t relative to the columns' origin, and set the limits of its rows' scores."""
     width = a.data.shape[1]
@@ -233,7 +233,7 @@ def _pack_tile(a, t, count, columns, rule, work):  # type: ignore[no-untyped-def
         work.high[i] = high + abs(high) * OUTWARD if known else np.nan
 
 
-@kernel
+@bare_kernel
 def find_neighbors(a, b, t, columns, rule, diagonal, work):  # type: ignore[no-untyped-def]
     """The neighbours of tile t of a among the wanted columns, each pair once; return how many columns have some.
 

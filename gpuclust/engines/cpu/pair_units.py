@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuclust.engines.cpu.comparison import find_neighbors, near_tiles, new_workspace, pack
-from gpuclust.engines.cpu.compile import kernel
+from gpuclust.engines.cpu.compile import bare_kernel, kernel
 from gpuclust.engines.cpu.union import add_at, find, minimum_at, union
 from gpuclust.engines.cpu.vector import bit_count, trailing_zeros
 
@@ -25,7 +25,7 @@ _DENSE = 8
 _NONE, _OPEN = -2, -1
 
 
-@kernel
+@bare_kernel
 def _spokesman(side, t, rows, counts, enough, strict, parent, known):  # type: ignore[no-untyped-def]
     """A core row of the t-th ``rows`` rows, if all their core rows are of one component; ``strict``: if all are core.
 
@@ -56,14 +56,14 @@ def _spokesman(side, t, rows, counts, enough, strict, parent, known):  # type: i
     return first
 
 
-@kernel
+@bare_kernel
 def _known_settled(t, group, known, parent):  # type: ignore[no-untyped-def]
     """Whether tile t of a and the group are already known to be of one component."""
     mine, other = known[0][t], known[2][group]
     return mine < 0 and other < 0 and find(parent, np.int64(-1 - mine)) == find(parent, np.int64(-1 - other))
 
 
-@kernel
+@bare_kernel
 def _settled(mine, other, parent):  # type: ignore[no-untyped-def]
     """Whether no pair of the rows that these two speak for can be new."""
     if mine == _NONE or other == _NONE:
@@ -71,7 +71,7 @@ def _settled(mine, other, parent):  # type: ignore[no-untyped-def]
     return mine != _OPEN and other != _OPEN and find(parent, mine) == find(parent, other)
 
 
-@kernel
+@bare_kernel
 def _unsettled_tiles(a, b, t, columns, rule, diagonal, counts, enough, strict, parent, known, work):  # type: ignore[no-untyped-def]
     """`near_tiles` without those in which no pair can be new.
 
@@ -94,7 +94,7 @@ def _unsettled_tiles(a, b, t, columns, rule, diagonal, counts, enough, strict, p
     return marked
 
 
-@kernel
+@bare_kernel
 def _count(a, b, t, columns, rule, found, work, tally, counts):  # type: ignore[no-untyped-def]
     numbers, words, order = work.columns, work.words, b.order
     for i in range(rule.rows):
@@ -115,7 +115,7 @@ def _count(a, b, t, columns, rule, found, work, tally, counts):  # type: ignore[
             add_at(counts, a.start + a.order[t * rule.rows + i], np.int32(tally[i]))
 
 
-@kernel
+@bare_kernel
 def _join(a, b, t, columns, rule, found, work, counts, enough, parent):  # type: ignore[no-untyped-def]
     """Join the pairs of core rows among those found, and take them out of ``work.words``."""
     tile, order = a.order[t * rule.rows :], b.order
@@ -150,7 +150,7 @@ def _join(a, b, t, columns, rule, found, work, counts, enough, parent):  # type:
             word &= word - np.uint64(1)
 
 
-@kernel
+@bare_kernel
 def _remember(a, b, t, columns, rule, found, work, pairs, used):  # type: ignore[no-untyped-def]
     """Write the pairs left in ``work.words`` behind the ``used[0]`` ones; return whether there was nothing to lose."""
     tile, order = a.order[t * rule.rows :], b.order
@@ -243,7 +243,7 @@ def link_unit(a, b, group, at, stop, diagonal, rule, core, parent, known):  # ty
             _join(a, b, t, columns, rule, found, work, core, 1, parent)
 
 
-@kernel
+@bare_kernel
 def _core_bits(side, t, rows, core):  # type: ignore[no-untyped-def]
     """Which rows of tile t are core, and which are not: two words."""
     some, others = np.uint64(0), np.uint64(0)
@@ -282,7 +282,7 @@ def claim_unit(a, b, group, at, stop, diagonal, rule, core, labels):  # type: ig
                 word &= word - np.uint64(1)
 
 
-@kernel
+@bare_kernel
 def _claim(i, j, core, labels):  # type: ignore[no-untyped-def]
     if core[j] and not core[i]:
         i, j = j, i
@@ -291,7 +291,7 @@ def _claim(i, j, core, labels):  # type: ignore[no-untyped-def]
         minimum_at(labels, j, labels[i])
 
 
-@kernel
+@bare_kernel
 def link_pairs(pairs, core, parent):  # type: ignore[no-untyped-def]
     """Join the remembered ``pairs`` of core rows."""
     for k in range(len(pairs)):
@@ -299,14 +299,14 @@ def link_pairs(pairs, core, parent):  # type: ignore[no-untyped-def]
             union(parent, pairs[k, 0], pairs[k, 1])
 
 
-@kernel
+@bare_kernel
 def claim_pairs(pairs, core, labels):  # type: ignore[no-untyped-def]
     """As `claim_unit`, of remembered ``pairs``."""
     for k in range(len(pairs)):
         _claim(pairs[k, 0], pairs[k, 1], core, labels)
 
 
-@kernel
+@bare_kernel
 def roots(parent, core, first, out):  # type: ignore[no-untyped-def]
     """The roots of core rows ``first`` to ``first + len(out)``, -1 for others."""
     for i in range(out.size):

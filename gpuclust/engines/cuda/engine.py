@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.engines.base import Assignment, Engine, Movement, Part, Stream, Sums
+from gpuclust.engines.base import Assignment, Conditioned, Engine, Movement, Part, Stream, Sums
 from gpuclust.engines.canonical import Frame
 from gpuclust.engines.cuda import assign, distances, gains, seeding, survey, update
+from gpuclust.engines.cuda import distance_sums as sums_of_distances
+from gpuclust.engines.cuda import mixture as mixtures
 from gpuclust.engines.cuda.blocks import pairs_precision
 from gpuclust.engines.cuda.cells import CudaCells
 from gpuclust.engines.cuda.centers import CudaCenters
@@ -18,12 +20,13 @@ from gpuclust.engines.cuda.launch import Kernels
 from gpuclust.engines.cuda.pairs import CudaPairs
 from gpuclust.engines.cuda.placement import Placement
 from gpuclust.engines.cuda.precision import HALF_PRECISION, SINGLE_PRECISION
-from gpuclust.engines.cuda.rows import PlacedRows
+from gpuclust.engines.cuda.rows import PlacedRows, prepare_rows, screen_room
 from gpuclust.engines.cuda.sketch import CudaSketch, planner
 from gpuclust.engines.cuda.totals import ExactTotal
+from gpuclust.engines.distance_sums import SumFormat
+from gpuclust.engines.mixture import Densities, Mixture, MomentFormat, Moments
 from gpuclust.engines.neighborhood import Grid, Neighborhood
 from gpuclust.engines.planner import SketchPlanner, SketchUse
-from gpuclust.errors import ParameterError
 
 __all__ = ["CudaEngine"]
 
@@ -42,6 +45,7 @@ class CudaEngine(Engine):
     """
 
     name = "cuda"
+    block_rows = 1 << 15
     lag = 2
 
     def __init__(self, number: int, xp: Any = None) -> None:
@@ -113,6 +117,12 @@ class CudaEngine(Engine):
             halt=xp.zeros(1, np.int32),
             screening=assign.Screening(self._kernels, self._precision),
         )
+
+    @on_device
+    def labelled(self, rows: PlacedRows, labels: np.ndarray) -> Assignment:
+        state = self.new_assignment(len(rows))
+        state.labels = self._placement.array(labels.astype(np.int32, copy=False))
+        return state
 
     @on_device
     def new_sums(self, n_clusters: int, n_features: int) -> Sums:
@@ -193,12 +203,19 @@ class CudaEngine(Engine):
 
     @on_device
     def pairwise(self, rows: PlacedRows, centers: Any, frame: Frame, metric: str = "euclidean") -> np.ndarray:
-        if metric != "euclidean":
-            raise ParameterError(
-                f"metric={metric!r}: distances of {rows.n_features} features to all core rows are computed on the CPU "
-                "only; use device='cpu' to predict."
-            )
-        return distances.pairwise(self._kernels, rows, centers, frame)
+        return distances.pairwise(self._kernels, rows, centers, frame, metric)
+
+    @on_device
+    def conditioned(self, rows: PlacedRows, frame: Frame) -> Conditioned:
+        # Not the rows' own screen, which is overwritten when they are screened in another frame.
+        screen = screen_room(self._kernels, len(rows), rows.n_features, SINGLE_PRECISION)
+        origin = self._kernels.frames[frame].origin
+        prepare_rows(self._kernels, rows.values, origin, frame.scale * frame.unit, screen)
+        return Conditioned(screen.values, screen.norms)
+
+    @on_device
+    def distances_to(self, rows: PlacedRows, others: PlacedRows, which: Any, indices: Any, frame: Frame) -> Any:
+        return distances.listed_distances(self._kernels, rows, others, which, indices, frame)
 
     def inertia(self, parts: Iterable[Part], centers: Any, labels: Any | None, frame: Frame) -> float:
         totals: dict[int, ExactTotal] = {}
@@ -221,6 +238,24 @@ class CudaEngine(Engine):
         for other in totals.values():
             total.join(self._placement.array(other.bins))
         return float(total.rounded().get()[0])
+
+    @on_device
+    def distance_sums(
+        self, a: PlacedRows, b: PlacedRows | None, runs_a: np.ndarray, runs_b: np.ndarray, form: SumFormat
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return sums_of_distances.distance_sums(self._kernels, a, b, runs_a, runs_b, form)
+
+    # -- mixtures ----------------------------------------------------------------------------------------------------
+
+    @on_device
+    def mixture_densities(self, rows: PlacedRows, mixture: Mixture, *, responsibilities: bool = False) -> Densities:
+        return mixtures.densities(self._kernels, rows, mixture, responsibilities=responsibilities)
+
+    @on_device
+    def mixture_moments(
+        self, rows: PlacedRows, mixture: Mixture, form: MomentFormat, responsibilities: np.ndarray | None = None
+    ) -> Moments:
+        return mixtures.moments(self._kernels, rows, mixture, form, responsibilities)
 
     # -- seeding -----------------------------------------------------------------------------------------------------
 
@@ -280,7 +315,7 @@ class CudaEngine(Engine):
         self, n_rows: int, neighborhood: Neighborhood, frame: Frame, sample: np.ndarray, memory: int
     ) -> CudaPairs:
         precision = pairs_precision(self._precision, neighborhood, frame, sample)
-        return CudaPairs(self._kernels, precision, n_rows, neighborhood, frame, memory)
+        return CudaPairs(self._kernels, precision, n_rows, neighborhood, frame, sample, memory)
 
 
 def _own(state: Assignment) -> assign.CudaAssignment:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gpuclust.engines.base import Assignment, Engine, Movement, Part, Stream, Sums
+from gpuclust.engines.base import Assignment, Conditioned, Engine, Movement, Part, Stream, Sums
 from gpuclust.engines.canonical import Frame
 from gpuclust.engines.cuda import stripes
 from gpuclust.engines.cuda.engine import CudaEngine
@@ -23,6 +23,8 @@ from gpuclust.engines.cuda.stripes import (
     moved,
 )
 from gpuclust.engines.cuda.totals import ExactTotal
+from gpuclust.engines.distance_sums import SumFormat
+from gpuclust.engines.mixture import Densities, Mixture, MomentFormat, Moments
 from gpuclust.engines.neighborhood import Grid, Neighborhood
 from gpuclust.errors import ParameterError
 
@@ -41,6 +43,7 @@ class SplitCudaEngine(Engine):
     """
 
     name = "cuda"
+    block_rows = 1 << 15
 
     def __init__(self, numbers: Iterable[int], xp: Any = None) -> None:
         self.engines = [CudaEngine(number, xp) for number in numbers]
@@ -112,6 +115,9 @@ class SplitCudaEngine(Engine):
         for i, part in enumerate(made):
             part.halt, part.screening = made[i % len(self.engines)].halt, made[i % len(self.engines)].screening
         return SplitAssignment(self.engines, made, n_rows)
+
+    def labelled(self, rows: PlacedRows, labels: np.ndarray) -> Assignment:
+        return self._of(rows).labelled(rows, labels)
 
     def new_sums(self, n_clusters: int, n_features: int) -> SplitSums:
         return SplitSums({engine.device.number: engine.new_sums(n_clusters, n_features) for engine in self.engines})
@@ -201,7 +207,16 @@ class SplitCudaEngine(Engine):
 
     def pairwise(self, rows: PlacedRows, centers: Shared, frame: Frame, metric: str = "euclidean") -> np.ndarray:
         engine = self._of(rows)
-        return engine.pairwise(rows, centers.on(engine), frame)
+        return engine.pairwise(rows, centers.on(engine), frame, metric)
+
+    def conditioned(self, rows: PlacedRows, frame: Frame) -> Conditioned:
+        return self._of(rows).conditioned(rows, frame)
+
+    def distances_to(self, rows: PlacedRows, others: PlacedRows, which: Any, indices: Any, frame: Frame) -> Any:
+        engine = self._of(rows)
+        if others.device != rows.device:
+            others = engine.place(self.to_host(others))
+        return engine.distances_to(rows, others, here(which, engine), here(indices, engine), frame)
 
     def inertia(self, parts: Iterable[Part], centers: Shared, labels: Any | None, frame: Frame) -> float:
         totals: dict[int, ExactTotal] = {}
@@ -212,6 +227,22 @@ class SplitCudaEngine(Engine):
                 totals, part._replace(weights=here(part.weights, engine)), centers.on(engine), own, frame
             )
         return self._first.rounded_total(totals)
+
+    def distance_sums(
+        self, a: PlacedRows, b: PlacedRows | None, runs_a: np.ndarray, runs_b: np.ndarray, form: SumFormat
+    ) -> tuple[np.ndarray, np.ndarray]:
+        # Blocks come one after the other and are placed where `place` puts them.
+        return self._of(a).distance_sums(a, b, runs_a, runs_b, form)
+
+    # -- mixtures ----------------------------------------------------------------------------------------------------
+
+    def mixture_densities(self, rows: PlacedRows, mixture: Mixture, *, responsibilities: bool = False) -> Densities:
+        return self._of(rows).mixture_densities(rows, mixture, responsibilities=responsibilities)
+
+    def mixture_moments(
+        self, rows: PlacedRows, mixture: Mixture, form: MomentFormat, responsibilities: np.ndarray | None = None
+    ) -> Moments:
+        return self._of(rows).mixture_moments(rows, mixture, form, responsibilities)
 
     # -- seeding -----------------------------------------------------------------------------------------------------
 
