@@ -4,14 +4,14 @@
 // project: x (m, d) ROW, origin (d), basis (d, AXES) float64, its last column unused -> points (m, AXES) float32: the
 //   projections of z = (x - origin) * scale on AXES - 1 directions, and last a bound of their error, `error` times the
 //   sum of |z_j|. Rows for which that is no number, or too large, are anywhere: 0, with an infinite error.
-// boxes: points of rows order[0..m) -> boxes (n_boxes, 2 AXES) float32: where the rows of each box may lie, low and high
-//   ends. The rows are cut into `n_leaves` leaves of `leaf` rows, and those into boxes of nearly equal numbers of them.
+// bounding_boxes: points of rows order[0..m) -> boxes (n_boxes, 2 AXES) float32: where the rows of each box may lie, low
+//   and high ends. The rows are cut into `n_leaves` leaves of `leaf` rows, and those into boxes of nearly equal numbers of them.
 // keys: -> keys (m) int64 that bring the rows of each box in the order of its widest direction.
 // near_panels: tile_boxes, panel_boxes; tiles first_tile..+n_tiles of tile_rows -> near (n_tiles, n_panels) int32: the
 //   panels whose boxes are within `limit`, rising; counts (n_tiles) of them; the largest count goes into most
 //   (1). `same`: only panels of the tile itself and behind it. `chosen` (tiles, n_panels / range), or null: only panels
 //   where it is not 0.
-// Launch: project, keys: persistent grids of 256; boxes: a block of 256 a box; near_panels: 256, a warp a tile.
+// Launch: project, keys: persistent grids of 256; bounding_boxes: a block of 256 a box; near_panels: 256, a warp a tile.
 //
 // Traffic: project reads the rows once and the basis from L1, and writes 32 bytes a row; an order of 2^k tiles takes k
 // times 32 bytes a row for boxes, 44 for keys, and a sort of 64-bit keys. near_panels reads all panels' boxes for each
@@ -64,7 +64,7 @@ __device__ __forceinline__ int box_of(long long leaf, int n_boxes, int n_leaves)
   return static_cast<int>(((leaf + 1) * n_boxes - 1) / n_leaves);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) boxes(
+extern "C" __global__ void __launch_bounds__(THREADS) bounding_boxes(
     const float* __restrict__ points, const int* __restrict__ order, int m, int leaf, int n_leaves, int n_boxes,
     float* __restrict__ out) {
   __shared__ float ends[WARPS][2 * AXES];

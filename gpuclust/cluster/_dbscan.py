@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -15,14 +14,13 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from gpuclust import config
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.algorithms.dbscan import Clustering, dbscan, nearest_core
 from gpuclust.algorithms.precomputed import DenseDistances, Distances, SparseDistances, dbscan_of_distances
 from gpuclust.engines import get_engine
 from gpuclust.engines.neighborhood import Neighborhood
 from gpuclust.errors import DataError, ParameterError
-from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
+from gpuclust.protocol import SYNONYMS, check_features, checked_metric, in_kind_of
 from gpuclust.select.choose_eps import check_eps_metric, choose_eps
 from gpuclust.select.progress import Progress
 from gpuclust.select.suggestion import EpsSuggestion
@@ -32,9 +30,7 @@ from gpuclust.validation import check_counting_weight, parse_memory
 
 __all__ = ["DBSCAN"]
 
-_EQUAL = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
-_METRICS = {"euclidean", "manhattan", "chebyshev", "cosine", "haversine", "minkowski", "precomputed", *_EQUAL}
-_POWERS = {1: "manhattan", 2: "euclidean", math.inf: "chebyshev"}
+_METRICS = {"euclidean", "manhattan", "chebyshev", "cosine", "haversine", "minkowski", "precomputed", *SYNONYMS}
 _MOST_ROWS = 2**31 - 1
 
 
@@ -191,7 +187,7 @@ class DBSCAN(ClusterMixin, BaseEstimator):
         DataError
             `X` is empty, not finite, out of the metric's range, has 2**31 rows or more, or is no matrix of distances.
         """
-        metric = self._checked_metric()
+        metric = checked_metric(self, _METRICS)
         if self.eps == "auto":
             check_eps_metric(metric)
         else:
@@ -258,7 +254,7 @@ class DBSCAN(ClusterMixin, BaseEstimator):
             `X` is not finite, is empty, or has another number of features than the training rows.
         """
         check_is_fitted(self)
-        metric = self._checked_metric()
+        metric = checked_metric(self, _METRICS)
         if metric == "precomputed":
             raise ParameterError("metric='precomputed': distances among training rows say nothing about new rows.")
         data = self._dataset(self._source(X), metric)
@@ -284,37 +280,6 @@ class DBSCAN(ClusterMixin, BaseEstimator):
         self.eps_ = self.selection_.value
 
     # -- opening -----------------------------------------------------------------------------------------------------
-
-    def _checked_metric(self) -> str:
-        """Check every parameter; return the metric by its first name."""
-        if callable(self.metric):
-            raise InvalidParameter(
-                f"metric={self.metric!r} is callable, which cannot run in compiled kernels: it should be one of "
-                f"{sorted(_METRICS)}."
-            )
-        check_parameters(self)
-        if len(config.gpu_numbers(config.resolve_device(self.device))) > 1:
-            raise ParameterError(
-                f"device={config.resolve_device(self.device)!r} names several GPUs; neighbours are sought on one."
-            )
-        p = self.p
-        if self.metric_params:
-            if self.metric != "minkowski" or set(self.metric_params) != {"p"}:
-                raise InvalidParameter(
-                    f"metric_params={self.metric_params!r} should be None, or {{'p': p}} with metric='minkowski'."
-                )
-            if p is not None:
-                warnings.warn(
-                    "Parameter p is found in metric_params. The corresponding parameter from __init__ is ignored.",
-                    SyntaxWarning,
-                    stacklevel=3,
-                )
-            p = self.metric_params["p"]
-        if self.metric != "minkowski":
-            return _EQUAL.get(self.metric, self.metric)
-        if p is not None and p not in _POWERS:
-            raise InvalidParameter(f"p={p!r} should be 1, 2 or infinity with metric='minkowski'.")
-        return _POWERS[2 if p is None else p]
 
     def _neighborhood(self, metric: str) -> Neighborhood:
         eps = self.eps_ if self.eps == "auto" else float(self.eps)

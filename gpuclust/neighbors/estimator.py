@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self
@@ -13,22 +12,19 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from gpuclust import config
 from gpuclust.algorithms.dataset import Dataset
 from gpuclust.engines import get_engine
 from gpuclust.errors import DeviceError, ParameterError
 from gpuclust.neighbors.approximate import PARAMETERS, ApproximateIndex, checked_parameters
 from gpuclust.neighbors.flat import FlatIndex
 from gpuclust.neighbors.radius import within
-from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
+from gpuclust.protocol import SYNONYMS, InvalidParameter, check_features, checked_metric, in_kind_of
 from gpuclust.sources import Source, as_source
 from gpuclust.validation import parse_memory
 
 __all__ = ["NearestNeighbors"]
 
-_EQUAL = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
-_METRICS = {"euclidean", "cosine", "manhattan", "chebyshev", "minkowski", *_EQUAL}
-_POWERS = {1: "manhattan", 2: "euclidean", math.inf: "chebyshev"}
+_METRICS = {"euclidean", "cosine", "manhattan", "chebyshev", "minkowski", *SYNONYMS}
 
 
 class NearestNeighbors(BaseEstimator):
@@ -180,7 +176,7 @@ class NearestNeighbors(BaseEstimator):
         MissingDependencyError
             FAISS is not installed.
         """
-        metric = self._checked_metric()
+        metric = checked_metric(self, _METRICS)
         source = self._source(X, reset=True)
         params = checked_parameters(self.index, self.index_params, source.n_rows, source.n_features)
         if self.index != "flat" and metric not in ("euclidean", "cosine"):
@@ -397,31 +393,6 @@ class NearestNeighbors(BaseEstimator):
         source = as_source(X, max_memory=self.max_memory)
         check_features(self, X, source, reset=reset)
         return source
-
-    def _checked_metric(self) -> str:
-        """Check every parameter; return the metric by its first name."""
-        if callable(self.metric):
-            raise InvalidParameter(
-                f"metric={self.metric!r} is callable, which cannot run in compiled kernels: it should be one of "
-                f"{sorted(_METRICS)}."
-            )
-        check_parameters(self)
-        if len(config.gpu_numbers(config.resolve_device(self.device))) > 1:
-            raise ParameterError(
-                f"device={config.resolve_device(self.device)!r} names several GPUs; neighbours are sought on one."
-            )
-        p = self.p
-        if self.metric_params:
-            if self.metric != "minkowski" or set(self.metric_params) != {"p"}:
-                raise InvalidParameter(
-                    f"metric_params={self.metric_params!r} should be None, or {{'p': p}} with metric='minkowski'."
-                )
-            p = self.metric_params["p"]
-        if self.metric != "minkowski":
-            return _EQUAL.get(self.metric, self.metric)
-        if p is not None and p not in _POWERS:
-            raise InvalidParameter(f"p={p!r} should be 1, 2 or infinity with metric='minkowski'.")
-        return _POWERS[2 if p is None else p]
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -86,10 +86,27 @@ def test_every_kernel_is_launched_with_its_block(kernels_of):
 def launches() -> Iterator[tuple[str, str, str]]:
     """Module, kernel and expression of the threads of every `kernels.launch(variant, name, grid, threads, ...)`."""
     for path in WRAPPERS:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "launch":
-                _, name, _, threads, *_ = node.args
-                yield path.stem, ast.literal_eval(name), ast.unparse(threads)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                for call in calls(function, "launch"):
+                    _, name, _, threads, *_ = call.args
+                    for literal in values(tree, function, name):
+                        yield path.stem, literal, ast.unparse(threads)
+
+
+def calls(tree: ast.AST, attribute: str) -> list[ast.Call]:
+    """Calls of methods of this name."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    return [node for node in found if node.func.attr == attribute]
+
+
+def values(tree: ast.AST, function: ast.FunctionDef, name: ast.expr) -> list[str]:
+    """What a name is: itself, or, of a parameter of a method, what the method is called with."""
+    if not isinstance(name, ast.Name):
+        return [ast.literal_eval(name)]
+    place = [argument.arg for argument in function.args.args].index(name.id) - 1
+    return [ast.literal_eval(call.args[place]) for call in calls(tree, function.name)]
 
 
 @pytest.mark.slow

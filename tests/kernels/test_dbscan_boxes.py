@@ -31,7 +31,7 @@ def project(x, origin, scale, basis, *, blocks=2, **options):
 def boxes_of(points, order, leaf, n_boxes, **options):
     m = len(points)
     n_leaves, out = -(-m // leaf), np.full((n_boxes, 2 * AXES), np.nan, np.float32)
-    kernel("boxes", **options)(
+    kernel("bounding_boxes", **options)(
         (n_boxes,), (256,), (points, order, np.int32(m), np.int32(leaf), np.int32(n_leaves), np.int32(n_boxes), out)
     )
     return out

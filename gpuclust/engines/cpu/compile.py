@@ -9,6 +9,7 @@ the order as written.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
 __all__ = ["bare_kernel", "cache_folder", "kernel", "part"]
 
@@ -83,8 +84,47 @@ class _KernelCacheImpl(CompileResultCacheImpl):
     _locator_classes = [_Locator]  # noqa: RUF012
 
 
+class _Files(IndexDataCacheFile):
+    """A file for each signature, named by what it holds.
+
+    numba numbers them in an index. Two processes that compile at the same time may then take the same number, and a
+    third one calls code that was compiled for other types: it crashes.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        for path in self._paths():
+            if f".{self._source_stamp}." not in path.name:
+                path.unlink(missing_ok=True)
+        self._save_data(self._file(key), data)
+
+    def load(self, key: Any) -> Any:
+        try:
+            return self._load_data(self._file(key))
+        except FileNotFoundError:
+            return None
+
+    def flush(self) -> None:
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        return list(Path(self._cache_path).glob(f"{glob.escape(self._base)}.*.nbc"))
+
+    def _file(self, key: Any) -> str:
+        return f"{self._base}.{self._source_stamp}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+
+    @property
+    def _base(self) -> str:
+        return self._index_name.removesuffix(".nbi")
+
+
 class _KernelCache(FunctionCache):
     _impl_class = _KernelCacheImpl
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = _Files(locator.get_cache_path(), self._impl.filename_base, locator.get_source_stamp())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

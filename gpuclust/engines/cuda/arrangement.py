@@ -62,7 +62,7 @@ class Projection:
         def boxes(leaf: int, n_leaves: int, n_boxes: int) -> Any:
             out = xp.empty((n_boxes, 2 * _AXES), np.float32)
             self._kernels.launch(
-                variant, "boxes", n_boxes, _THREADS,
+                variant, "bounding_boxes", n_boxes, _THREADS,
                 points, order, np.int32(m), np.int32(leaf), np.int32(n_leaves), np.int32(n_boxes), out,
             )  # fmt: skip
             return out

@@ -99,8 +99,27 @@ def _use(cache, package=PACKAGE):
 def test_the_second_process_finds_what_the_first_compiled(tmp_path):
     cache = tmp_path / "cache"
     assert _use(cache) == (cache, 0)
-    assert list(cache.glob("*.nbi"))
+    assert len(list(cache.glob("*survey*.nbc"))) == 1
     assert _use(cache) == (cache, 1)
+
+
+def test_each_signature_has_a_file_of_its_own(tmp_path):
+    """Whatever two processes write at once: with numba's numbers, one found the other's code under its own types."""
+    first, second = (compilation._Files(str(tmp_path), "kernel", "stamp") for _ in range(2))
+    keys = [("(float32,)", "cpu"), ("(float64,)", "cpu")]
+    # Both see an empty folder before either writes.
+    assert first.load(keys[0]) is None
+    assert second.load(keys[1]) is None
+    first.save(keys[0], b"of float32")
+    second.save(keys[1], b"of float64")
+    assert [second.load(key) for key in keys] == [b"of float32", b"of float64"]
+    newer = compilation._Files(str(tmp_path), "kernel", "stamp of newer sources")
+    assert newer.load(keys[0]) is None
+    newer.save(keys[0], b"newer")
+    assert first.load(keys[1]) is None  # what is stale is cleared away
+    assert newer.load(keys[0]) == b"newer"
+    newer.flush()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_spoilt_cache_is_made_anew(tmp_path):
