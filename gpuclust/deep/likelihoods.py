@@ -7,6 +7,8 @@ x)`` the negative log likelihood of each row, (b,) in nats, less what does not d
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,7 +20,7 @@ _LARGEST_LOG = 30.0
 _TINY = 1e-8
 
 
-class Likelihood(nn.Module):
+class Likelihood(nn.Module, ABC):
     """Base of all; for rows of ``n_features`` columns."""
 
     #: Values that it is for: "unit" interval, "count", or None for any.
@@ -32,13 +34,13 @@ class Likelihood(nn.Module):
         """What the encoder sees of rows."""
         return x
 
+    @abstractmethod
     def loss(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Negative log likelihood of each row, (b,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
         """The expected rows."""
-        raise NotImplementedError
 
 
 class Gaussian(Likelihood):

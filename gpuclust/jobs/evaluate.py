@@ -18,7 +18,7 @@ from gpuclust.errors import DataError, ParameterError, ResourceError
 from gpuclust.jobs.environment import package_versions
 from gpuclust.jobs.events import Report, finite, reported_warnings, silent
 from gpuclust.jobs.files import write_bytes
-from gpuclust.jobs.manifest import cluster_sizes
+from gpuclust.jobs.manifest import cluster_sizes, shape_facts
 from gpuclust.jobs.outputs import output_file
 from gpuclust.metrics import internal
 from gpuclust.metrics.contingency import Contingency
@@ -107,9 +107,7 @@ def run_evaluate(job: EvaluateJob, report: Report = silent) -> dict[str, Any]:
             command="evaluate",
             version=package_versions()["gpuclust"],
             input=source.description,
-            n_rows=source.n_rows,
-            n_features=source.n_features,
-            dtype=str(source.dtype),
+            **shape_facts(source),
             output=job.output,
         )
         n_noise = int(np.count_nonzero(labels == -1)) if labels.dtype.kind == "i" else 0

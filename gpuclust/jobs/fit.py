@@ -19,7 +19,7 @@ from gpuclust.errors import DataError, FileFormatError
 from gpuclust.jobs.environment import package_versions
 from gpuclust.jobs.events import Report, finite, reported_warnings, silent
 from gpuclust.jobs.files import labels_suffix, write_array, write_labels
-from gpuclust.jobs.manifest import file_facts, write_manifest
+from gpuclust.jobs.manifest import file_facts, shape_facts, write_manifest
 from gpuclust.jobs.model import MODEL_FILE, save_model
 from gpuclust.jobs.outputs import output_folder
 from gpuclust.sources import Source, as_source
@@ -107,9 +107,7 @@ def run_fit(job: FitJob, report: Report = silent) -> dict[str, Any]:
             command=job.command,
             version=package_versions()["gpuclust"],
             input=source.description,
-            n_rows=source.n_rows,
-            n_features=source.n_features,
-            dtype=str(source.dtype),
+            **shape_facts(source),
             output=job.output,
             estimator=type(estimator).__name__,
             **{name: _announced(getattr(estimator, name)) for name in job.announced},
@@ -138,7 +136,7 @@ def run_fit(job: FitJob, report: Report = silent) -> dict[str, Any]:
             "job": asdict(job),
             "estimator": type(estimator).__name__,
             "parameters": _parameters(estimator),
-            "input": facts | {"n_rows": source.n_rows, "n_features": source.n_features, "dtype": str(source.dtype)},
+            "input": facts | shape_facts(source),
             "weights": None if job.weights is None else file_facts(InputFile.inspect(Path(job.weights))),
             "results": {**found, "timings": timings},
             "warnings": messages,

@@ -11,7 +11,7 @@ from typing import Any
 from gpuclust.jobs.environment import package_versions
 from gpuclust.jobs.events import Report, reported_warnings, silent, stage_callback
 from gpuclust.jobs.files import write_array
-from gpuclust.jobs.manifest import file_facts, write_manifest
+from gpuclust.jobs.manifest import file_facts, shape_facts, write_manifest
 from gpuclust.jobs.outputs import output_folder
 from gpuclust.sources import Source, as_source
 from gpuclust.sources.files import InputFile
@@ -83,9 +83,7 @@ def run_knn(job: KNNJob, report: Report = silent) -> dict[str, Any]:
             command="knn",
             version=package_versions()["gpuclust"],
             input=source.description,
-            n_rows=source.n_rows,
-            n_features=source.n_features,
-            dtype=str(source.dtype),
+            **shape_facts(source),
             output=job.output,
             queries=None if queries is None else queries.description,
             n_neighbors=job.n_neighbors,
@@ -108,7 +106,7 @@ def run_knn(job: KNNJob, report: Report = silent) -> dict[str, Any]:
         write_array(folder / "indices.npy", indices)
         write_array(folder / "distances.npy", distances)
         written = perf_counter()
-        facts = {name: file_facts(file) | _shape(rows[name]) for name, file in files.items()}
+        facts = {name: file_facts(file) | shape_facts(rows[name]) for name, file in files.items()}
         results = {"n_queries": len(indices), "recall": searched.recall_}
         timings = {
             "open": opened - clock,
@@ -139,7 +137,3 @@ def _paths(job: KNNJob) -> dict[str, str]:
 
 def _opened(job: KNNJob, name: str, path: str) -> Source:
     return as_source(path, max_memory=job.max_memory, chunk_rows=job.chunk_rows, name=name)
-
-
-def _shape(source: Source) -> dict[str, Any]:
-    return {"n_rows": source.n_rows, "n_features": source.n_features, "dtype": str(source.dtype)}

@@ -11,9 +11,10 @@ import numpy as np
 from gpuclust.jobs.environment import environment
 from gpuclust.jobs.files import sha256, write_bytes
 from gpuclust.jobs.outputs import MANIFEST
+from gpuclust.sources import Source
 from gpuclust.sources.files import InputFile
 
-__all__ = ["cluster_sizes", "file_facts", "selection", "write_manifest"]
+__all__ = ["cluster_sizes", "file_facts", "selection", "shape_facts", "write_manifest"]
 
 _FORMAT = 1
 
@@ -29,6 +30,11 @@ def file_facts(file: InputFile) -> dict[str, Any]:
     with file.open():  # which checks that it is unchanged, before and after
         checksum = sha256(file.path)
     return {"path": str(file.path.resolve()), "bytes": file.size, "sha256": checksum}
+
+
+def shape_facts(source: Source) -> dict[str, Any]:
+    """Return number of rows, number of features and dtype."""
+    return {"n_rows": source.n_rows, "n_features": source.n_features, "dtype": str(source.dtype)}
 
 
 def cluster_sizes(labels: np.ndarray, n_clusters: int) -> dict[str, float]:

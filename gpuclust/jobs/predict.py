@@ -7,6 +7,7 @@ from time import perf_counter
 from gpuclust.jobs.environment import package_versions
 from gpuclust.jobs.events import Report, reported_warnings, silent
 from gpuclust.jobs.files import labels_suffix, write_labels
+from gpuclust.jobs.manifest import shape_facts
 from gpuclust.jobs.model import load_model
 from gpuclust.jobs.outputs import output_file
 from gpuclust.sources import as_source
@@ -58,9 +59,7 @@ def run_predict(
             command="predict",
             version=package_versions()["gpuclust"],
             input=source.description,
-            n_rows=source.n_rows,
-            n_features=source.n_features,
-            dtype=str(source.dtype),
+            **shape_facts(source),
             output=output,
         )
         write_labels(partial, estimator.predict(source), suffix)

@@ -15,9 +15,9 @@ from gpuclust.errors import MissingDependencyError
 from gpuclust.jobs.environment import package_versions
 from gpuclust.jobs.events import Report, reported_warnings, silent, stage_callback
 from gpuclust.jobs.files import write_bytes, write_errors
-from gpuclust.jobs.manifest import file_facts, write_manifest
+from gpuclust.jobs.manifest import file_facts, shape_facts, write_manifest
 from gpuclust.jobs.outputs import output_folder
-from gpuclust.sources import Source, as_source
+from gpuclust.sources import as_source
 from gpuclust.sources.files import InputFile
 
 if TYPE_CHECKING:
@@ -105,9 +105,7 @@ def run_suggest(job: SuggestJob, report: Report = silent) -> Suggested:
             command="suggest",
             version=package_versions()["gpuclust"],
             input=source.description,
-            n_rows=source.n_rows,
-            n_features=source.n_features,
-            dtype=str(source.dtype),
+            **shape_facts(source),
             output=job.output,
             metric=job.metric,
         )
@@ -134,7 +132,7 @@ def run_suggest(job: SuggestJob, report: Report = silent) -> Suggested:
                 "command": "suggest",
                 "started": started.isoformat(timespec="seconds"),
                 "job": asdict(job),
-                "input": file_facts(input_file) | _shape(source),
+                "input": file_facts(input_file) | shape_facts(source),
                 "results": {**_summary(found), "timings": timings},
                 "warnings": messages,
             }
@@ -175,7 +173,3 @@ def _summary(found: Suggested) -> dict[str, Any]:
         "k": None if k is None else {"n_clusters": k.value, "reason": k.reason},
         "eps": None if eps is None else {**eps.values, "reason": eps.reason},
     }
-
-
-def _shape(source: Source) -> dict[str, Any]:
-    return {"n_rows": source.n_rows, "n_features": source.n_features, "dtype": str(source.dtype)}

@@ -12,8 +12,6 @@ from gpuclust.cli.app import app
 from gpuclust.jobs.model import load_model
 from tests.cli.terminal import on_a_terminal
 
-pytest.importorskip("faiss")
-
 
 def run(*arguments, code=0):
     """Run the command line in this process; it must end with ``code``."""

@@ -22,7 +22,6 @@ def blobs():
 
 @pytest.fixture(scope="module")
 def moons():
-    pytest.importorskip("faiss")
     return make_moons(600, noise=0.05, random_state=0)
 
 

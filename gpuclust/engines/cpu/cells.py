@@ -24,7 +24,7 @@ class CpuCells:
     """Rows (m, d) sorted into cells.
 
     Takes the rows once more and 4 bytes a row, and about 12 bytes for each cell and each node above one; sorting takes
-    16 bytes a row for a moment.
+    32 bytes a row for a moment.
     """
 
     def __init__(self, rows: np.ndarray, grid: Grid, neighborhood: Neighborhood) -> None:

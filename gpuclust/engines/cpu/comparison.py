@@ -245,7 +245,6 @@ def find_neighbors(a, b, t, columns, rule, diagonal, work):  # type: ignore[no-u
     count = min(rows, a.order.size - t * rows)
     live = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - count)
     _pack_tile(a, t, count, columns, rule, work)
-    # Attributes are read once: each reading counts references, which costs more than a comparison.
     tile, low, high, maybe, surely = work.tile, work.low, work.high, work.maybe, work.surely
     panels, slacks, numbers, words = columns.panels, columns.slacks, work.columns, work.words
     data, other = a.data, b.data

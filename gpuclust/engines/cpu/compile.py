@@ -151,7 +151,8 @@ def bare_kernel(function: Callable[..., Any]) -> Any:
     """The same for a kernel that makes no arrays, without numba's counting of references to them.
 
     Each mention of an array that is a field of a tuple counts, atomically, where numba does not see that it need not:
-    loops that do little between two mentions take several times as long.
+    loops that do little between two mentions take several times as long. What it calls is compiled in the same way, and
+    arrays that are made there could not be freed: numba refuses them.
     """
     return _compiled(function, _nrt=False)
 
