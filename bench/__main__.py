@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bench import gpu, readme, report, startup, streaming, timing
+from bench import gpu, readme, report, startup, streaming, timing, together
 from bench.cases import Case
 from bench.catalog import CASES, KINDS
 from bench.data import Unavailable
@@ -16,6 +16,7 @@ from bench.data import Unavailable
 OTHERS = {
     "streaming": "20M x 32 from disk, max_memory=512MB: peak resident memory",
     "startup": "import, --help, first fit",
+    "together": "gpuclust, FAISS, scikit-learn and torch in one process",
 }
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -69,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif name == "startup":
             result = startup.measure(options.rounds)
             text = startup.table(result)
+        elif name == "together":
+            result = together.measure(options.rounds)
+            text = together.table(result)
         else:
             case = CASES[name].scaled(options.scale) if options.scale != 1 else CASES[name]
             try:

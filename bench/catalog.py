@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from bench import dbscan, kmeans, knn, mixture, silhouette
+from bench import dbscan, kmeans, knn, mixture, silhouette, training
 from bench.cases import Case
 
 __all__ = ["CASES", "KINDS"]
 
-CASES: dict[str, Case] = {**kmeans.CASES, **dbscan.CASES, **knn.CASES, **mixture.CASES, **silhouette.CASES}
+CASES: dict[str, Case] = {
+    **kmeans.CASES,
+    **dbscan.CASES,
+    **knn.CASES,
+    **mixture.CASES,
+    **silhouette.CASES,
+    **training.CASES,
+}
 KINDS: dict[str, type[Case]] = {
     kind.kind: kind
-    for kind in (kmeans.KMeansCase, dbscan.DBSCANCase, knn.KNNCase, mixture.MixtureCase, silhouette.SilhouetteCase)
+    for kind in (
+        kmeans.KMeansCase,
+        dbscan.DBSCANCase,
+        knn.KNNCase,
+        mixture.MixtureCase,
+        silhouette.SilhouetteCase,
+        training.TrainingCase,
+    )
 }

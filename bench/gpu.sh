@@ -29,7 +29,7 @@ while (($#)); do
             declare "${1#--}=$2"
             shift 2
             ;;
-        --quick) quick=1 bench+=(--case 1m-float16 --case spectrum --case dbscan-haloes --case knn-384d --rounds 3) && shift ;;
+        --quick) quick=1 bench+=(--case 1m-float16 --case spectrum --case dbscan-haloes --case knn-384d --case training-large --rounds 3) && shift ;;
         --dry-run) dry=1 bench+=(--dry-run) && shift ;;
         *) bench+=("$1") && shift ;;
     esac

@@ -6,7 +6,11 @@ numba, scikit-learn, torch or CuPy:
 - `DBSCAN`, `GaussianMixture`, `KMeans`, `MiniBatchKMeans`, `NearestNeighbors`, `XMeans`: estimators with
   scikit-learn's protocol;
 - `Autoencoder`, `VariationalAutoencoder`: the same for codes of rows, learned by a network;
+- `DeepClustering`: clusters in such codes, from raw rows to labels;
 - `suggest_k`, `suggest_eps`: parameters for them, and why;
+- `explain`: what makes each cluster;
+- `stability`: how far a clustering depends on its seed;
+- `save_model`, `load_model`: fitted estimators on disk;
 - `config`: the choice of the device (`config.device`, `config.set_device`);
 - `errors`: every exception and warning.
 """
@@ -20,8 +24,11 @@ from gpuclust import config, errors
 
 if TYPE_CHECKING:
     from gpuclust.cluster import DBSCAN, GaussianMixture, KMeans, MiniBatchKMeans, XMeans
-    from gpuclust.deep import Autoencoder, VariationalAutoencoder
+    from gpuclust.deep import Autoencoder, DeepClustering, VariationalAutoencoder
+    from gpuclust.jobs.model import load_model, save_model
+    from gpuclust.metrics import stability
     from gpuclust.neighbors import NearestNeighbors
+    from gpuclust.report import explain
     from gpuclust.select import suggest_eps, suggest_k
 
     __version__: str
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DBSCAN",
     "Autoencoder",
+    "DeepClustering",
     "GaussianMixture",
     "KMeans",
     "MiniBatchKMeans",
@@ -38,6 +46,10 @@ __all__ = [
     "__version__",
     "config",
     "errors",
+    "explain",
+    "load_model",
+    "save_model",
+    "stability",
     "suggest_eps",
     "suggest_k",
 ]
@@ -45,12 +57,17 @@ __all__ = [
 _LAZY = {
     "Autoencoder": "gpuclust.deep",
     "DBSCAN": "gpuclust.cluster",
+    "DeepClustering": "gpuclust.deep",
     "GaussianMixture": "gpuclust.cluster",
     "KMeans": "gpuclust.cluster",
     "MiniBatchKMeans": "gpuclust.cluster",
     "NearestNeighbors": "gpuclust.neighbors",
     "VariationalAutoencoder": "gpuclust.deep",
     "XMeans": "gpuclust.cluster",
+    "explain": "gpuclust.report",
+    "load_model": "gpuclust.jobs.model",
+    "save_model": "gpuclust.jobs.model",
+    "stability": "gpuclust.metrics",
     "suggest_eps": "gpuclust.select",
     "suggest_k": "gpuclust.select",
 }

@@ -34,17 +34,18 @@ LAYERS: list[set[str]] = [
     {"algorithms", "protocol"},
     {"engines", "sources"},
     {"validation"},
-    {"config", "_cancel", "_resources"},
+    {"config", "_cancel", "_container", "_resources"},
     {"errors"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
-# Third-party libraries that only some folders may import (an empty tuple: nobody). torch tensors are accepted elsewhere
-# by their DLPack protocol, without importing torch.
+# Third-party libraries that only some folders, or files, may import (an empty tuple: nobody). torch tensors are
+# accepted elsewhere by their DLPack protocol, without importing torch.
 CONFINED: dict[str, tuple[str, ...]] = {
     "cupy": ("engines/cuda",),
     "faiss": ("neighbors",),
     "torch": ("deep",),
+    "umap": ("deep/clustering/manifold.py",),
     "dask": ("distributed",),
     "distributed": ("distributed",),
     "pickle": (),
@@ -102,7 +103,7 @@ def violations(path: Path, package: Path = PACKAGE) -> list[str]:
         return found
     for line, target in imports(path, package):
         top, _, rest = target.partition(".")
-        if top in CONFINED and not relative.startswith(tuple(f"{folder}/" for folder in CONFINED[top])):
+        if top in CONFINED and not f"{relative}/".startswith(tuple(f"{place}/" for place in CONFINED[top])):
             found.append(f"{relative}:{line} imports {top}, which only {CONFINED[top] or 'nobody'} may")
         if top != "gpuclust":
             continue
@@ -135,6 +136,7 @@ def test_what_the_layer_check_catches(tmp_path: Path) -> None:
         "cluster/tensor.py": "def f():\n    import torch.nn",
         "engines/cpu/gpu.py": "from cupy import RawModule",
         "jobs/model.py": "import pickle",
+        "deep/clustering/heads.py": "import umap",
         "errors.py": "from gpuclust import config",
     }
     allowed = {
@@ -142,6 +144,7 @@ def test_what_the_layer_check_catches(tmp_path: Path) -> None:
         "sources/hint.py": "if TYPE_CHECKING:\n    from gpuclust.cluster import KMeans",
         "engines/cuda/launch.py": "import cupy",
         "deep/train.py": "import torch",
+        "deep/clustering/manifold.py": "def f():\n    import umap.umap_",
         "cli/main.py": "def f():\n    from gpuclust.jobs import run\n    from gpuclust import KMeans",
     }
     for relative, text in (forbidden | allowed).items():
@@ -152,9 +155,9 @@ def test_what_the_layer_check_catches(tmp_path: Path) -> None:
 
 
 def test_public_names_are_exactly_all() -> None:
-    estimators = ["Autoencoder", "DBSCAN", "GaussianMixture", "KMeans", "MiniBatchKMeans", "NearestNeighbors"]
-    estimators += ["VariationalAutoencoder", "XMeans"]
-    functions = ["suggest_eps", "suggest_k"]
+    estimators = ["Autoencoder", "DBSCAN", "DeepClustering", "GaussianMixture", "KMeans", "MiniBatchKMeans"]
+    estimators += ["NearestNeighbors", "VariationalAutoencoder", "XMeans"]
+    functions = ["explain", "load_model", "save_model", "stability", "suggest_eps", "suggest_k"]
     assert sorted(gpuclust.__all__) == [*estimators, "__version__", "config", "errors", *functions]
     for name in gpuclust.__all__:
         assert getattr(gpuclust, name) is not None

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from gpuclust.cli.auto import count_or_auto, number_or_auto
+from gpuclust.cli.deep import deep
+from gpuclust.cli.encode import encode
 from gpuclust.cli.evaluate import evaluate
 from gpuclust.cli.exits import Commands
 from gpuclust.cli.knn import knn
@@ -15,6 +17,8 @@ from gpuclust.cli.options import (
     EVENTS,
     EXIT_CODES,
     ChunkRows,
+    Color,
+    ColorChoice,
     Device,
     Force,
     Json,
@@ -26,7 +30,9 @@ from gpuclust.cli.options import (
     Outdir,
     Precision,
     Quiet,
+    Resize,
     Rows,
+    RowsOrImages,
     Weights,
 )
 from gpuclust.cli.show import shown
@@ -198,12 +204,14 @@ def dbscan(
 
 @app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")
 def predict(
-    model: Annotated[str, typer.Argument(help="A model file, or the folder that kmeans or dbscan created.")],
-    input: Rows,
+    model: Annotated[str, typer.Argument(help="A model file, or the folder that kmeans, dbscan or deep created.")],
+    input: RowsOrImages,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Labels: .npy or .parquet.")],
     device: Device = None,
     max_memory: MaxMemory = None,
     chunk_rows: ChunkRows = None,
+    resize: Resize = None,
+    color: ColorChoice = Color.auto,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -219,11 +227,15 @@ def predict(
             device=device,
             max_memory=max_memory,
             chunk_rows=chunk_rows,
+            resize=resize,
+            color=color.wanted,
             force=force,
             report=report,
         )
 
 
+app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")(deep)
+app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")(encode)
 app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")(knn)
 app.command(epilog=f"{EVENTS}\n\n{EXIT_CODES}")(evaluate)
 app.command(epilog=EXIT_CODES)(suggest)

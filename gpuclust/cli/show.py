@@ -79,7 +79,7 @@ def _bar() -> Iterator[Report]:
             match event:
                 case "start":
                     console.print(f"{fields['command']}: {fields['input']}", highlight=False, markup=False)
-                    if "n_clusters" in fields:
+                    if "max_iter" in fields:
                         progress.update(task, description=f"seeding k={fields['n_clusters']}", total=fields["max_iter"])
                 case "iteration":
                     progress.update(
@@ -98,6 +98,15 @@ def _bar() -> Iterator[Report]:
                 case "stage":
                     progress.update(
                         task, completed=fields["done"], total=fields["total"], description=_STAGES[fields["stage"]]
+                    )
+                case "epoch":
+                    progress.update(
+                        task,
+                        completed=fields["epoch"],
+                        total=fields["epochs"],
+                        description=f"{fields['stage']}, epoch {fields['epoch']}/{fields['epochs']}: loss "
+                        f"{_number(fields['loss'])}, {_number(fields['rows_per_second'])} rows/s, "
+                        f"{fields['remaining']:.0f} s to go",
                     )
                 case "warning":
                     console.print(f"warning: {fields['message']}", style="yellow", highlight=False, markup=False)
@@ -119,6 +128,9 @@ def _summary(fields: dict[str, Any]) -> str:
         ]
     if "recall" in fields:
         found += [f"neighbours of {fields['n_queries']:,} rows", f"recall {fields['recall']:.4g}"]
+    if "losses" in fields:
+        found += [f"{stage} loss {_number(loss)}" for stage, loss in fields["losses"].items()]
+        found.append(f"{fields['n_clusters']:,} clusters")
     if "cluster_sizes" in fields:
         sizes = fields["cluster_sizes"]
         found.append(f"cluster sizes {sizes['min']:,} to {sizes['max']:,} (median {sizes['median']:,.0f})")

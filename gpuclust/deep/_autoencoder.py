@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
 from gpuclust.deep._base import BaseAutoencoder
 from gpuclust.deep.encoding import encode
 from gpuclust.deep.history import Epoch
-from gpuclust.deep.objectives import NeighborState, Objective, State, neighbors, reconstruction
+from gpuclust.deep.objectives import Objective, State, neighbors, reconstruction
 from gpuclust.deep.rows import Rows
-from gpuclust.errors import DataError, ResourceError
-from gpuclust.neighbors import NearestNeighbors
-from gpuclust.protocol import InvalidParameter
 
 __all__ = ["Autoencoder"]
 
@@ -100,12 +95,6 @@ class Autoencoder(BaseAutoencoder):
     ((1797, 10), (1797, 64))
     """
 
-    _parameter_constraints: ClassVar[dict[str, list]] = {
-        **BaseAutoencoder._parameter_constraints,
-        "neighbors": [Interval(Integral, 1, None, closed="left"), None],
-        "neighbor_weight": [Interval(Real, 0, None, closed="neither")],
-    }
-
     def __init__(
         self,
         n_components: int = 10,
@@ -162,19 +151,8 @@ class Autoencoder(BaseAutoencoder):
     def _objective(self, rows: Rows) -> tuple[Objective, State]:
         if self.neighbors is None:
             return partial(reconstruction, noise=self.noise), State()
-        if self.modalities is not None:
-            raise InvalidParameter(f"neighbors={self.neighbors!r} are sought in rows of one kind, not in modalities.")
-        if rows.x is None:
-            raise ResourceError(
-                f"neighbors={self.neighbors!r} needs all rows in memory, but {rows.source.description} does not fit: "
-                f"raise max_memory={self.max_memory!r}, or pass fewer rows."
-            )
-        if rows.n_rows < 2:
-            raise DataError(f"n_samples={rows.n_rows} should be >= 2 with neighbors={self.neighbors!r}.")
-        # Among the scaled rows, as they lie; a set of few rows has fewer neighbours.
-        search = NearestNeighbors(min(int(self.neighbors), rows.n_rows - 1), device=self.device).fit(rows.x)
         weight = float(self.neighbor_weight)
-        return partial(neighbors, weight=weight, noise=self.noise), NeighborState.of(search, rows.device)
+        return partial(neighbors, weight=weight, noise=self.noise), self._neighborhoods(rows)
 
     def _finish(self, rows: Rows) -> None:
         codes = encode(self.model_, rows).double()

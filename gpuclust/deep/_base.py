@@ -22,16 +22,17 @@ from gpuclust.cluster._initial import draw_seed
 from gpuclust.config import resolve_device
 from gpuclust.deep.encoding import decode, encode, over_rows
 from gpuclust.deep.history import Epoch, History
-from gpuclust.deep.library import torch_device
+from gpuclust.deep.library import same_threads, torch_device
 from gpuclust.deep.likelihoods import LIKELIHOODS, NegativeBinomial
 from gpuclust.deep.modalities import Modality, side_by_side
 from gpuclust.deep.models import AutoencoderModel, build
 from gpuclust.deep.networks import Architecture
-from gpuclust.deep.objectives import Objective, State
+from gpuclust.deep.objectives import NeighborState, Objective, State
 from gpuclust.deep.rows import Rows, generator
 from gpuclust.deep.scaling import Scaling, Survey, fit_scaling, survey
 from gpuclust.deep.training import SCHEDULES, Training, train
-from gpuclust.errors import DataError, DataTypeError, GpuclustWarning
+from gpuclust.errors import DataError, DataTypeError, GpuclustWarning, ResourceError
+from gpuclust.neighbors import NearestNeighbors
 from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
 from gpuclust.sources import Source, as_source
 from gpuclust.validation import check_positive_int, parse_memory
@@ -50,6 +51,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "likelihood": [StrOptions(set(LIKELIHOODS))],
         "scaling": [StrOptions({"auto", "minmax", "standard"}), None],
         "modalities": [Mapping, None],
+        "neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "neighbor_weight": [Interval(Real, 0, None, closed="neither")],
         "noise": [Interval(Real, 0, 1, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -75,6 +78,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     likelihood: str
     scaling: str | None
     modalities: Mapping[str, Any] | None
+    neighbors: int | None
+    neighbor_weight: float
     noise: float
     epochs: int
     batch_size: int
@@ -155,6 +160,29 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.n_iter_ = len(self.history_)
         self._finish(rows)
         return self
+
+    def _neighborhoods(self, rows: Rows) -> NeighborState:
+        """The graph of the neighbours of rows, among the scaled rows as they lie.
+
+        Raises
+        ------
+        InvalidParameter, ResourceError, DataError
+            There are modalities; the rows are streamed; there is but one.
+        """
+        if self.modalities is not None:
+            raise InvalidParameter(f"neighbors={self.neighbors!r} are sought in rows of one kind, not in modalities.")
+        if rows.x is None:
+            raise ResourceError(
+                f"neighbors={self.neighbors!r} needs all rows in memory, but {rows.source.description} does not fit: "
+                f"raise max_memory={self.max_memory!r}, pass fewer rows, or do without (neighbors=None)."
+            )
+        if rows.n_rows < 2:
+            raise DataError(f"n_samples={rows.n_rows} should be >= 2 with neighbors={self.neighbors!r}.")
+        assert self.neighbors is not None
+        # A set of few rows has fewer neighbours.
+        with same_threads():
+            search = NearestNeighbors(min(int(self.neighbors), rows.n_rows - 1), device=self.device).fit(rows.x)
+            return NeighborState.of(search, rows.device)
 
     def _prepare(self, X: Any) -> None:
         """Check parameters, survey the rows, and make scaling and model, not yet trained."""

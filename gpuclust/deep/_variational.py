@@ -35,8 +35,9 @@ class VariationalAutoencoder(BaseAutoencoder):
         Length of a code.
     beta : float, default=1.0
         Weight of the divergence [2]_.
-    architecture, likelihood, scaling, noise
-        As in `Autoencoder`; "gaussian" has a variance of 1/2, of scaled values.
+    architecture, likelihood, scaling, neighbors, neighbor_weight, noise
+        As in `Autoencoder`; "gaussian" has a variance of 1/2, of scaled values. The neighbourhoods are those of the
+        means, and their weight is multiplied by the number of features, over which the reconstruction is summed here.
     modalities : dict of str to Modality, optional
         As in `Autoencoder`; the distribution of a row is the product of those of its modalities.
     epochs, batch_size, learning_rate, schedule, weight_decay, clip, validation, patience, precision, compile
@@ -85,6 +86,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         likelihood: str = "gaussian",
         scaling: str | None = "auto",
         modalities: Mapping[str, Any] | None = None,
+        neighbors: int | None = None,
+        neighbor_weight: float = 1.0,
         noise: float = 0.0,
         epochs: int = 100,
         batch_size: int = 256,
@@ -109,6 +112,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         self.likelihood = likelihood
         self.scaling = scaling
         self.modalities = modalities
+        self.neighbors = neighbors
+        self.neighbor_weight = neighbor_weight
         self.noise = noise
         self.epochs = epochs
         self.batch_size = batch_size
@@ -135,4 +140,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         return -float((self._losses(rows) + divergence).double().mean())
 
     def _objective(self, rows: Rows) -> tuple[Objective, State]:
-        return partial(elbo, beta=float(self.beta), noise=float(self.noise)), State()
+        beta, noise = float(self.beta), float(self.noise)
+        if self.neighbors is None:
+            return partial(elbo, beta=beta, noise=noise), State()
+        weight = float(self.neighbor_weight) * rows.n_features
+        return partial(elbo, beta=beta, noise=noise, weight=weight), self._neighborhoods(rows)

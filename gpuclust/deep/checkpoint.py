@@ -1,13 +1,12 @@
 """Training on disk: one safetensors file, replaced by a rename, never pickle.
 
-It holds weights and buffers (``now.*``, and ``best.*`` where rows are held out), the optimiser's moments
-(``optimizer.<number>.<name>``) and, in the metadata, the history as JSON, what the training is, and a SHA-256 of all.
+It (see `gpuclust._container`) holds weights and buffers (``now.*``, and ``best.*`` where rows are held out), the
+optimiser's moments (``optimizer.<number>.<name>``), and as JSON the history and what the training is.
 No generator has a state to keep: see :mod:`gpuclust.deep.training`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from torch import Tensor, nn
 
+from gpuclust._container import pack, unpack
 from gpuclust.deep.history import Epoch, History
 from gpuclust.errors import ModelError, OutputError
 
@@ -44,7 +42,7 @@ class Checkpoint:
         self, path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
     ) -> None:
         self.path, self._module, self._optimizer = path, module, optimizer
-        self._identity = json.loads(json.dumps(identity))
+        self._identity = json.loads(json.dumps(identity, default=np.generic.item))
 
     def save(self, history: History, best: dict[str, Tensor]) -> None:
         """Replace the file; OutputError, and the older file, if that fails."""
@@ -52,8 +50,7 @@ class Checkpoint:
         tensors |= {f"best.{name}": _array(value) for name, value in best.items()}
         for number, moments in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": _array(value) for name, value in moments.items()}
-        text = json.dumps({"format": _FORMAT, "training": self._identity, "history": history.as_dict()})
-        content = save(tensors, {"gpuclust": text, "sha256": _checksum(text, tensors)})
+        content = pack({"format": _FORMAT, "training": self._identity, "history": history.as_dict()}, tensors)
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
             with open(partial, "wb") as file:
@@ -100,17 +97,11 @@ class Checkpoint:
 
     def _read(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         try:
-            with safe_open(self.path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            text = metadata["gpuclust"]
-            if _checksum(text, tensors) != metadata["sha256"]:
-                raise ModelError(f"checkpoint={str(self.path)!r} is corrupt: its checksum does not match its content.")
-            described = json.loads(text)
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            if isinstance(error, ModelError):
-                raise
-            raise ModelError(f"checkpoint={str(self.path)!r} cannot be read: {error}.") from error
+            described, tensors = unpack(self.path.read_bytes())
+        except OSError as error:
+            raise ModelError(f"checkpoint={str(self.path)!r} cannot be read: {error.strerror or error}.") from error
+        except ModelError as error:
+            raise ModelError(f"checkpoint={str(self.path)!r} {error}") from error.__cause__
         if described.get("format") != _FORMAT:
             raise ModelError(f"checkpoint={str(self.path)!r} has format {described.get('format')!r}, not {_FORMAT}.")
         return tensors, described
@@ -126,11 +117,3 @@ def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"\n{name} {tensors[name].dtype.str} {tensors[name].shape}\n".encode())
-        digest.update(tensors[name].tobytes())
-    return digest.hexdigest()

@@ -26,6 +26,8 @@ class Epoch:
     learning_rate : float
     seconds : float
     rows_per_second : float
+    stage : str
+        Of several trainings in a row, which; empty for one alone.
     """
 
     number: int
@@ -35,6 +37,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     rows_per_second: float
+    stage: str = ""
 
     @property
     def loss(self) -> float:
@@ -49,8 +52,9 @@ class Epoch:
     def __str__(self) -> str:
         terms = ", ".join(f"{name} {value:.6g}" for name, value in self.terms.items())
         held_out = "" if self.validation is None else f", held out {self.validation:.6g}"
+        stage = f"{self.stage}, " if self.stage else ""
         return (
-            f"epoch {self.number + 1}/{self.epochs}: {terms}{held_out}; {self.rows_per_second:,.0f} rows/s, "
+            f"{stage}epoch {self.number + 1}/{self.epochs}: {terms}{held_out}; {self.rows_per_second:,.0f} rows/s, "
             f"{self.remaining:.0f} s to go"
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from gpuclust.errors import DeviceError, FallbackWarning, MissingDependencyError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Choice", "require_torch", "torch_device"]
+__all__ = ["Choice", "require_torch", "same_threads", "torch_device"]
 
 
 def require_torch() -> None:
@@ -82,6 +84,22 @@ def torch_device(device: str | None = None, *, data_device: str | None = None, w
             stacklevel=4,
         )
     return torch.device("cpu")
+
+
+@contextmanager
+def same_threads() -> Iterator[None]:
+    """Give torch back the number of threads that it has now: numba, when it first starts its own, sets torch's too.
+
+    On the CPU the bits of training depend on that number.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 _unsaid = Lock()  # taken, for good, by the one warning of this process

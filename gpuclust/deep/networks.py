@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gpuclust.deep.architecture import NAMED, Architecture
+from gpuclust.deep.linear import Linear, linear
 
 __all__ = ["NAMED", "Architecture", "Dropout", "decoder", "encoder", "initialise"]
 
@@ -97,7 +97,7 @@ def _activation(architecture: Architecture) -> nn.Module:
 def _dense(architecture: Architecture, widths: Sequence[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for at, (before, after) in enumerate(pairwise(widths)):
-        layers.append(nn.Linear(before, after))
+        layers.append(Linear(before, after))
         if at < len(widths) - 2:
             layers.append(_activation(architecture))
             if architecture.dropout:
@@ -122,7 +122,7 @@ class _TiedDecoder(nn.Module):
         for at, (layer, bias) in enumerate(zip(self._mirrored, self.biases, strict=True)):
             # A variational encoder also gives variances, in the outputs after the codes.
             weight = layer.weight[: self._n_codes] if at == 0 else layer.weight
-            x = F.linear(x if at == 0 else self.between(x), weight.t(), bias)
+            x = linear(x if at == 0 else self.between(x), weight.t(), bias)
         return x
 
 
@@ -141,7 +141,7 @@ class _ConvEncoder(nn.Module):
                 _activation(architecture),
             ]
         self.layers = nn.Sequential(*layers)
-        self.codes = nn.Linear(math.prod(_pyramid(architecture)[-1]) * channels[-1], n_codes)
+        self.codes = Linear(math.prod(_pyramid(architecture)[-1]) * channels[-1], n_codes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.reshape(-1, *self._shape).movedim(-1, 1)  # channels last in rows, first in torch
@@ -156,7 +156,7 @@ class _ConvDecoder(nn.Module):
         pyramid = _pyramid(architecture)[::-1]
         channels = (*reversed(architecture.widths), architecture.channels)
         self._first = (channels[0], *pyramid[0])
-        self.codes = nn.Linear(n_codes, math.prod(self._first))
+        self.codes = Linear(n_codes, math.prod(self._first))
         convolution = nn.ConvTranspose2d if len(architecture.sides) == 2 else nn.ConvTranspose1d
         layers: list[nn.Module] = []
         for at, (before, after) in enumerate(pairwise(channels)):
@@ -187,7 +187,7 @@ class _GruEncoder(nn.Module):
         super().__init__()
         self._shape, (width,) = (*architecture.sides, architecture.channels), architecture.widths
         self.steps = nn.GRU(architecture.channels, width, batch_first=True)
-        self.codes = nn.Linear(width, n_codes)
+        self.codes = Linear(width, n_codes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.codes(self.steps(x.reshape(-1, *self._shape))[1][0])
@@ -199,9 +199,9 @@ class _GruDecoder(nn.Module):
     def __init__(self, architecture: Architecture, n_codes: int) -> None:
         super().__init__()
         (self._length,), (width,) = architecture.sides, architecture.widths
-        self.codes = nn.Linear(n_codes, width)
+        self.codes = Linear(n_codes, width)
         self.steps = nn.GRU(n_codes, width, batch_first=True)
-        self.values = nn.Linear(width, architecture.channels)
+        self.values = Linear(width, architecture.channels)
 
     def forward(self, codes: Tensor) -> Tensor:
         state = torch.tanh(self.codes(codes))[None]

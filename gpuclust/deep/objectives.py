@@ -53,17 +53,26 @@ def reconstruction(model: AutoencoderModel, batch: Batch, state: State, *, noise
 
 
 def elbo(
-    model: AutoencoderModel, batch: Batch, state: State, *, beta: float = 1.0, noise: float = 0.0
+    model: AutoencoderModel,
+    batch: Batch,
+    state: State,
+    *,
+    beta: float = 1.0,
+    noise: float = 0.0,
+    weight: float = 1.0,
+    n_negatives: int = 5,
 ) -> dict[str, Tensor]:
     """Minus the evidence lower bound, its terms apart: the reconstruction of a code that is drawn, and "divergence".
 
-    The divergence from the prior is weighted by ``beta`` (I. Higgins et al., "beta-VAE", ICLR 2017).
+    The divergence from the prior is weighted by ``beta`` (I. Higgins et al., "beta-VAE", ICLR 2017). With a
+    `NeighborState`, the means keep the neighbourhoods of rows: see `neighbors`.
     """
     assert isinstance(model, VariationalModel)
     x = mask(batch.x, noise, state.generator) if noise else batch.x
     mean, log_variance = model.posterior(x)
     terms = _means(model.losses(batch.x, model.draw(mean, log_variance, state.generator)))
-    return {**terms, "divergence": beta * model.divergence(mean, log_variance).mean()}
+    terms["divergence"] = beta * model.divergence(mean, log_variance).mean()
+    return terms | (_kept(model, batch, state, mean, weight, n_negatives) if isinstance(state, NeighborState) else {})
 
 
 class NeighborState(State):
@@ -100,6 +109,13 @@ def neighbors(
     assert isinstance(state, NeighborState)
     x = mask(batch.x, noise, state.generator) if noise else batch.x
     codes = model.encode(x)
+    return _means(model.losses(batch.x, codes)) | _kept(model, batch, state, codes, weight, n_negatives)
+
+
+def _kept(
+    model: AutoencoderModel, batch: Batch, state: NeighborState, codes: Tensor, weight: float, n_negatives: int
+) -> dict[str, Tensor]:
+    """Attraction and repulsion of the batch's codes: see `neighbors`."""
     graph, b = state.graph[batch.index], len(batch.x)
     pick = torch.randint(graph.shape[1], (b, 1), generator=state.generator, device=graph.device)
     others = model.encode(batch.rows.take(graph.gather(1, pick)[:, 0])).float()
@@ -112,11 +128,7 @@ def neighbors(
         places = (torch.arange(b, device=graph.device) + turn) % b
         squares = (z - z[places]).square().sum(1)
         repulsion = repulsion + (squares + 1).log() - (squares + 1e-3).log()
-    return {
-        **_means(model.losses(batch.x, codes)),
-        "attraction": weight * attraction.mean(),
-        "repulsion": weight * repulsion.mean(),
-    }
+    return {"attraction": weight * attraction.mean(), "repulsion": weight * repulsion.mean()}
 
 
 def _means(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:

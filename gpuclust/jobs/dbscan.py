@@ -58,7 +58,7 @@ class DBSCANJob(FitJob):
             "n_noise": int((fitted.labels_ < 0).sum()),
             "cluster_sizes": cluster_sizes(fitted.labels_, n_clusters),
         }
-        return found | (selection(fitted) | {"eps": fitted.eps_} if self.eps == "auto" else {})
+        return found | (selection(fitted.selection_) | {"eps": fitted.eps_} if self.eps == "auto" else {})
 
     def work(self, source: Source) -> int:
         """Rows x rows x features of all comparisons."""

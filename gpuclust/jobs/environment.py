@@ -33,6 +33,8 @@ _PACKAGES = (
     "cupy-cuda12x",
     "cupy-cuda13x",
     "torch",
+    "umap-learn",
+    "pillow",
 )
 # Instruction sets that decide how fast the CPU engine's kernels and BLAS can be (Linux names; NEON is "asimd").
 _CPU_FEATURES = (

@@ -5,18 +5,23 @@ event     fields
 ========= =============================================================================================================
 start     command, version, input, n_rows, n_features, dtype, output; kmeans also: estimator, n_clusters, max_iter;
           dbscan: estimator, eps, min_samples, metric; knn: queries, n_neighbors, metric, index; suggest:
-          metric
+          metric; deep: estimator, method, n_clusters; encode: estimator, what
 iteration run, iteration (both counted from 1), n_changed (rows that changed cluster), center_shift (squared, in the
           user's units), elapsed (seconds since the fit began)
 batch     mini-batch k-means, at most ten a second: step (counted from 1), batch_inertia (mean), center_shift, elapsed
 stage     DBSCAN, at most ten a second and the first and last of each: stage ("count": neighbours, "link": core rows,
           "claim": border rows), done, total, elapsed; knn: "search", and "scan" of what is too close to call;
           suggest: "fits", "stability", "gap", and those of knn
+epoch     deep, at most ten a second and the last of each stage: stage ("pretraining", "refinement"; of restarts also
+          which), epoch (counted from 1), epochs, loss, terms (of the loss, by name), validation (loss of rows held out,
+          or null), rows_per_second, remaining (seconds to the end of the stage), elapsed
 warning   message
 done      output, seconds; kmeans also: n_iter, inertia, cluster_sizes; dbscan: n_clusters, n_core, n_noise,
           cluster_sizes; knn: n_queries, recall; suggest: k and eps, each with its reason; kmeans and dbscan with
           "auto": selection; evaluate: n_rows, n_features, n_clusters, n_noise, cluster_sizes, silhouette (exact or of
-          a sample), scores (by name, null where one is not defined)
+          a sample), scores (by name, null where one is not defined); deep: n_clusters, cluster_sizes, epochs and
+          losses (number and last, by stage), restarts (seed and criterion of each, if there are several), selection
+          (with "auto"); encode: shape
 error     error (the class), message, exit_code
 ========= =============================================================================================================
 """
@@ -30,7 +35,16 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Protocol
 
-__all__ = ["Report", "batch_callback", "finite", "iteration_callback", "reported_warnings", "silent", "stage_callback"]
+__all__ = [
+    "Report",
+    "batch_callback",
+    "epoch_callback",
+    "finite",
+    "iteration_callback",
+    "reported_warnings",
+    "silent",
+    "stage_callback",
+]
 
 
 class Report(Protocol):
@@ -114,5 +128,30 @@ def stage_callback(report: Report) -> Callable[[str, int, int], None]:
         if stage != current or done >= total or elapsed - last >= 0.1:
             last, current = elapsed, stage
             report("stage", stage=stage, done=int(done), total=int(total), elapsed=elapsed)
+
+    return callback
+
+
+def epoch_callback(report: Report) -> Callable[[Any], None]:
+    """Return the callback of networks: of each stage the last epoch becomes an event, and some before it."""
+    began, last = perf_counter(), -math.inf
+
+    def callback(epoch: Any) -> None:
+        nonlocal last
+        elapsed = perf_counter() - began
+        if epoch.number + 1 == epoch.epochs or elapsed - last >= 0.1:
+            last = elapsed
+            report(
+                "epoch",
+                stage=epoch.stage,
+                epoch=epoch.number + 1,
+                epochs=epoch.epochs,
+                loss=finite(epoch.loss),
+                terms={name: finite(value) for name, value in epoch.terms.items()},
+                validation=None if epoch.validation is None else finite(epoch.validation),
+                rows_per_second=finite(epoch.rows_per_second),
+                remaining=finite(epoch.remaining),
+                elapsed=elapsed,
+            )
 
     return callback

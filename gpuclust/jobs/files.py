@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,29 +14,31 @@ from numpy.lib import format as npy_format
 from gpuclust._cancel import checkpoint
 from gpuclust.errors import GpuclustError, MissingDependencyError, OutputError, ParameterError
 
-__all__ = ["labels_suffix", "sha256", "write_array", "write_bytes", "write_errors", "write_labels"]
+__all__ = ["labels_suffix", "sha256", "write_array", "write_bytes", "write_errors", "write_labels", "write_matrix"]
 
 
 def labels_suffix(path: str | os.PathLike[str]) -> str:
-    """Return ".npy" or ".parquet", the two formats of labels; ParameterError for any other suffix."""
+    """Return ".npy" or ".parquet", the two formats of output; ParameterError for any other suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in (".npy", ".parquet"):
-        raise ParameterError(f"output={str(path)!r} should end in .npy or .parquet, the formats of labels.")
+        raise ParameterError(f"output={str(path)!r} should end in .npy or .parquet, the formats of output.")
     return suffix
+
+
+def write_matrix(path: Path, matrix: np.ndarray, columns: Sequence[str], suffix: str) -> None:
+    """Write ``matrix`` (n_rows, n_columns) as a ``.npy`` array or as a parquet file with named columns."""
+    if suffix == ".npy":
+        write_array(path, matrix)
+    else:
+        _write_parquet(path, dict(zip(columns, np.ascontiguousarray(matrix.T), strict=True)))
 
 
 def write_labels(path: Path, labels: np.ndarray, suffix: str) -> None:
     """Write int32 ``labels`` (n_rows,) as a ``.npy`` array or as a parquet file with one column ``label``."""
     if suffix == ".npy":
         write_array(path, labels)
-        return
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependencyError("labels as parquet need pyarrow: pip install 'gpuclust[io]'.") from error
-    with write_errors(path.name):  # page checksums: without them a flipped bit in a parquet file goes unnoticed
-        pq.write_table(pa.table({"label": labels}), path, write_page_checksum=True)
+    else:
+        _write_parquet(path, {"label": labels})
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -64,6 +66,16 @@ def sha256(path: str | os.PathLike[str]) -> str:
             checkpoint()
             digest.update(block)
         return digest.hexdigest()
+
+
+def _write_parquet(path: Path, columns: dict[str, np.ndarray]) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependencyError("output as parquet needs pyarrow: pip install 'gpuclust[io]'.") from error
+    with write_errors(path.name):  # page checksums: without them a flipped bit in a parquet file goes unnoticed
+        pq.write_table(pa.table(columns), path, write_page_checksum=True)
 
 
 @contextmanager

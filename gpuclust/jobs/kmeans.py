@@ -85,7 +85,7 @@ class KMeansJob(FitJob):
             "inertia": finite(fitted.inertia_),
             "cluster_sizes": cluster_sizes(fitted.labels_, n_clusters),
         }
-        return found | (selection(fitted) | {"n_clusters": n_clusters} if self.n_clusters == "auto" else {})
+        return found | (selection(fitted.selection_) | {"n_clusters": n_clusters} if self.n_clusters == "auto" else {})
 
     def work(self, source: Source) -> int:
         """Rows x clusters x features of one pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from gpuclust.jobs.outputs import MANIFEST
 from gpuclust.sources import Source
 from gpuclust.sources.files import InputFile
 
-__all__ = ["cluster_sizes", "file_facts", "selection", "shape_facts", "write_manifest"]
+__all__ = ["cluster_sizes", "file_facts", "folder_facts", "selection", "shape_facts", "write_manifest"]
 
 _FORMAT = 1
 
@@ -30,6 +31,16 @@ def file_facts(file: InputFile) -> dict[str, Any]:
     with file.open():  # which checks that it is unchanged, before and after
         checksum = sha256(file.path)
     return {"path": str(file.path.resolve()), "bytes": file.size, "sha256": checksum}
+
+
+def folder_facts(folder: Path, names: list[str]) -> dict[str, Any]:
+    """Return absolute path, number, size and one SHA-256 (of names and checksums) of files that a job has read."""
+    digest, size = hashlib.sha256(), 0
+    for name in names:
+        facts = file_facts(InputFile.inspect(folder / name))
+        digest.update(f"{facts['sha256']}  {name}\n".encode(errors="surrogateescape"))
+        size += facts["bytes"]
+    return {"path": str(folder.resolve()), "n_files": len(names), "bytes": size, "sha256": digest.hexdigest()}
 
 
 def shape_facts(source: Source) -> dict[str, Any]:
@@ -51,9 +62,8 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int) -> dict[str, float]:
     }
 
 
-def selection(fitted: Any) -> dict[str, Any]:
-    """Return what a fitted estimator has chosen by itself, and why, under the name "selection"."""
-    chosen = fitted.selection_
+def selection(chosen: Any) -> dict[str, Any]:
+    """Return what an estimator has chosen by itself, and why, under the name "selection"."""
     return {"selection": {"value": chosen.value, "reason": chosen.reason, "n_sampled": chosen.n_sampled}}
 
 

@@ -1,42 +1,36 @@
 """Fitted estimators on disk: one safetensors file, never pickle, verified before anything in it is believed.
 
-The file holds the fitted arrays as tensors and, in the safetensors metadata, two strings:
-
-``gpuclust``
-    A JSON object: format version, estimator class (from a fixed list), parameters, scalar attributes, feature names.
-``sha256``
-    The SHA-256 of that JSON text and of every tensor's name, dtype, shape and bytes.
-
-safetensors itself notices a broken header but no flipped bit in a tensor; the checksum notices both. It protects
-against accidents. Against malice, loading runs no code from the file: only numbers and strings come out of it.
+The file (see `gpuclust._container`) holds the fitted arrays as tensors and a JSON object: format version, estimator
+class (from a fixed list), parameters, scalar attributes, feature names. What there is to store of an estimator with a
+network, `gpuclust.deep.saving` knows.
 
 ``labels_`` is not stored: it belongs to the training rows and is as long as they are.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
+from gpuclust._container import pack, unpack
 from gpuclust.errors import ModelError, ParameterError
 from gpuclust.jobs.files import write_bytes
 from gpuclust.jobs.outputs import output_file
 
 if TYPE_CHECKING:
-    from gpuclust.cluster import DBSCAN, KMeans, MiniBatchKMeans, XMeans
+    from gpuclust.cluster import DBSCAN, GaussianMixture, KMeans, MiniBatchKMeans, XMeans
+    from gpuclust.deep import Autoencoder, DeepClustering, VariationalAutoencoder
 
-    Model: TypeAlias = KMeans | MiniBatchKMeans | XMeans | DBSCAN
+    Network: TypeAlias = Autoencoder | VariationalAutoencoder | DeepClustering
+    Model: TypeAlias = KMeans | MiniBatchKMeans | XMeans | DBSCAN | GaussianMixture | Network
 
-__all__ = ["MODEL_FILE", "load_model", "save_model"]
+__all__ = ["MODEL_FILE", "configured", "load_model", "save_model"]
 
 MODEL_FILE = "model.safetensors"
 _FORMAT = 1
-_MAX_HEADER = 1 << 24  # bytes of JSON; room for some hundred thousand feature names
 
 
 class _Kind(NamedTuple):
@@ -52,12 +46,15 @@ class _Kind(NamedTuple):
         Attributes with one number >= 0 for each of these rows, and their dtypes.
     scalars : dict
         Attributes that are one number, and their types; None where the estimator has none, as after `partial_fit`.
+    covariances : tuple of str
+        Attributes of the shape that the covariances of Gaussian components have, float64.
     """
 
     rows: str
     number: str | None
     beside: dict[str, str]
     scalars: dict[str, type]
+    covariances: tuple[str, ...] = ()
 
 
 _KINDS = {
@@ -75,7 +72,15 @@ _KINDS = {
         {"inertia_": float, "n_iter_": int, "n_clusters_": int, "n_rounds_": int},
     ),
     "DBSCAN": _Kind("components_", None, {"_component_labels": "int32"}, {"eps_": float}),
+    "GaussianMixture": _Kind(
+        "means_",
+        "n_components",
+        {"weights_": "float64"},
+        {"converged_": bool, "n_iter_": int, "lower_bound_": float},
+        ("covariances_", "precisions_", "precisions_cholesky_"),
+    ),
 }
+_NETWORKS = ("Autoencoder", "DeepClustering", "VariationalAutoencoder")
 _NOT_STORED = {"callback", "verbose"}  # they concern the process that fits, not the model
 _INIT_ARRAY = "init"  # tensor name of an ``init`` given as an array
 
@@ -98,13 +103,27 @@ def save_model(estimator: Model, path: str | os.PathLike[str]) -> None:
         write_bytes(partial, content)
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
+def load_model(path: str | os.PathLike[str], *, device: str | None = None) -> Model:
     """Read an estimator written by :func:`save_model`, or the one in a result folder of the command line.
+
+    Parameters
+    ----------
+    path : path
+    device : str, optional
+        In place of the ``device`` that the estimator was fitted with, as where that is a GPU and here is none.
+
+    Returns
+    -------
+    estimator
+        Fitted, with the parameters of the one that was saved (but ``verbose``, ``callback`` and ``checkpoint``), and
+        the same results to the last bit.
 
     Raises
     ------
     ModelError
         The file is missing, corrupt in any bit, of an unknown version or class, or inconsistent.
+    MissingDependencyError
+        It holds a network, and torch cannot be imported.
     """
     file = Path(path)
     if file.is_dir():
@@ -119,61 +138,65 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     except OSError as error:
         raise ModelError(f"model={str(file)!r} cannot be read: {error.strerror or error}.") from error
     try:
-        return _decode(content)
+        estimator = _decode(content)
     except ModelError as error:
         raise ModelError(f"model={str(file)!r} {error}") from error.__cause__
+    return estimator if device is None else configured(estimator, device=device)
+
+
+def configured(estimator: Model, **params: Any) -> Model:
+    """The estimator with other parameters that concern where it computes, those of its network too."""
+    for part in (estimator, getattr(estimator, "autoencoder_", None)):
+        if part is not None:
+            part.set_params(**params)
+    return estimator
 
 
 def _encode(estimator: Model) -> bytes:
-    from safetensors.numpy import save
     from sklearn.utils.validation import check_is_fitted
 
     name = type(estimator).__name__
+    if name in _NETWORKS:
+        from gpuclust.deep import saving
+
+        return pack(*saving.describe(estimator))
     if name not in _KINDS:
-        raise ParameterError(f"estimator={name!r} cannot be saved; it should be one of {sorted(_KINDS)}.")
+        raise ParameterError(
+            f"estimator={name!r} cannot be saved; it should be one of {sorted([*_KINDS, *_NETWORKS])}."
+        )
     kind = _KINDS[name]
     check_is_fitted(estimator, kind.rows)
-    if estimator.metric == "precomputed":
+    if getattr(estimator, "metric", None) == "precomputed":
         raise ParameterError(
             "metric='precomputed' cannot be saved: there is nothing with which new rows could be compared."
         )
-    tensors = {key: np.ascontiguousarray(getattr(estimator, key)) for key in (kind.rows, *kind.beside)}
+    tensors = {
+        key: np.ascontiguousarray(getattr(estimator, key)) for key in (kind.rows, *kind.beside, *kind.covariances)
+    }
     params = {key: value for key, value in estimator.get_params(deep=False).items() if key not in _NOT_STORED}
     if np.ndim(params.get(_INIT_ARRAY, 0)):
         tensors[_INIT_ARRAY] = np.ascontiguousarray(params.pop(_INIT_ARRAY), dtype=np.float64)
     names = getattr(estimator, "feature_names_in_", None)
-    text = json.dumps(
-        {
-            "format": _FORMAT,
-            "estimator": name,
-            "params": {key: _plain(key, value) for key, value in params.items()},
-            "attributes": {key: _plain(key, getattr(estimator, key, None)) for key in kind.scalars},
-            "n_features": int(estimator.n_features_in_),
-            "dtype": str(tensors[kind.rows].dtype),
-            "feature_names": None if names is None else [str(column) for column in names],
-        }
-    )
-    return save(tensors, {"gpuclust": text, "sha256": _checksum(text, tensors)})
+    described = {
+        "format": _FORMAT,
+        "estimator": name,
+        "params": {key: _plain(key, value) for key, value in params.items()},
+        "attributes": {key: _plain(key, getattr(estimator, key, None)) for key in kind.scalars},
+        "n_features": int(estimator.n_features_in_),
+        "dtype": str(tensors[kind.rows].dtype),
+        "feature_names": None if names is None else [str(column) for column in names],
+    }
+    return pack(described, tensors)
 
 
 def _decode(content: bytes) -> Model:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    described, tensors = unpack(content)
+    try:
+        if described["estimator"] in _NETWORKS:
+            from gpuclust.deep import saving
 
-    length = int.from_bytes(content[:8], "little")
-    if not 2 <= length <= min(_MAX_HEADER, len(content) - 8):
-        _refuse("is not a gpuclust model: it does not start with the header of a safetensors file.")
-    try:
-        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-        text, checksum = metadata["gpuclust"], metadata["sha256"]
-        tensors = load(content)
-        intact = _checksum(text, tensors) == checksum
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"is not a gpuclust model, or it is corrupt ({type(error).__name__}: {error}).") from error
-    if not intact:
-        _refuse("is corrupt: its contents do not match their SHA-256.")
-    try:
-        return _rebuild(json.loads(text), tensors)
+            return saving.rebuild(described, tensors)
+        return _rebuild(described, tensors)
     except ModelError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -188,7 +211,7 @@ def _rebuild(stored: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         _refuse(f"has format version {stored['format']!r}; this gpuclust reads version {_FORMAT}.")
     name = stored["estimator"]
     if name not in _KINDS:
-        _refuse(f"holds estimator={name!r}, which should be one of {sorted(_KINDS)}.")
+        _refuse(f"holds estimator={name!r}, which should be one of {sorted([*_KINDS, *_NETWORKS])}.")
     kind = _KINDS[name]
     rows = tensors[kind.rows]
     if rows.ndim != 2 or rows.shape[1] != stored["n_features"] or str(rows.dtype) != stored["dtype"]:
@@ -215,6 +238,8 @@ def _rebuild(stored: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         if values.shape != (len(rows),) or values.dtype != dtype or not (values >= 0).all():
             _refuse(f"has {key} that are not {len(rows)} {dtype} numbers >= 0.")
         setattr(estimator, key, values.copy())
+    for key in kind.covariances:
+        _set_covariances(estimator, key, tensors[key])
     for key, convert in kind.scalars.items():
         value = stored["attributes"][key]
         if value is not None:
@@ -225,12 +250,13 @@ def _rebuild(stored: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     return estimator
 
 
-def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"\n{name} {tensors[name].dtype.str} {tensors[name].shape}\n".encode())
-        digest.update(tensors[name].data)
-    return digest.hexdigest()
+def _set_covariances(mixture: GaussianMixture, name: str, values: np.ndarray) -> None:
+    from gpuclust.algorithms.covariances import shape_of
+
+    shape = shape_of(mixture.covariance_type, *mixture.means_.shape)
+    if values.shape != shape or values.dtype != np.float64 or not np.isfinite(values).all():
+        _refuse(f"has {name} that are not finite float64 numbers of shape {shape}.")
+    setattr(mixture, name, values.copy())
 
 
 def _plain(name: str, value: object) -> object:

@@ -24,8 +24,10 @@ from gpuclust.metrics.internal import (
     silhouette_samples,
     silhouette_score,
 )
+from gpuclust.metrics.seeds import Stability, stability
 
 __all__ = [
+    "Stability",
     "adjusted_mutual_info_score",
     "adjusted_rand_score",
     "calinski_harabasz_score",
@@ -40,4 +42,5 @@ __all__ = [
     "purity_score",
     "silhouette_samples",
     "silhouette_score",
+    "stability",
 ]

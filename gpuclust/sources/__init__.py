@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gpuclust.sources.base import Chunk, Source
-from gpuclust.sources.dispatch import FILE_SUFFIXES, as_source
+from gpuclust.sources.dispatch import FILE_SUFFIXES, as_images, as_source
 
-__all__ = ["FILE_SUFFIXES", "Chunk", "Source", "as_source"]
+__all__ = ["FILE_SUFFIXES", "Chunk", "Source", "as_images", "as_source"]

@@ -40,6 +40,10 @@ class Source(ABC):
         is the one that is stored, before widening.
     feature_names : list of str or None
         Column names of a table; None where columns have no names.
+    row_shape : tuple of int or None
+        Of rows that are images: (height, width) or (height, width, channels). None where rows are but numbers.
+    row_names : list of str or None
+        Of rows that are files of a folder: their paths within it.
     device : str or None
         The device on which the chunks lie, e.g. "cuda:0"; None: host memory.
     """
@@ -50,6 +54,8 @@ class Source(ABC):
     resident: bool
     description: str
     feature_names: list[str] | None = None
+    row_shape: tuple[int, ...] | None = None
+    row_names: list[str] | None = None
     device: str | None = None
 
     @abstractmethod

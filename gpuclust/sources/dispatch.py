@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.errors import DataError, DataTypeError, DeviceError, FileFormatError
+from gpuclust.errors import DataError, DataTypeError, DeviceError, FileFormatError, ParameterError
 from gpuclust.sources.arrays import ArraySource, Rows
 from gpuclust.sources.base import Source
 from gpuclust.sources.chunking import RESIDENT_BYTES
 from gpuclust.sources.device import DeviceArraySource
 from gpuclust.sources.dtypes import object_to_float64
 from gpuclust.sources.files import InputFile
+from gpuclust.sources.images import ImageFolderSource, image_array_source, is_image_array
 from gpuclust.sources.loaded import LoadedSource
 from gpuclust.sources.npy import npy_source
 from gpuclust.sources.parquet import ParquetSource
@@ -25,7 +26,7 @@ from gpuclust.sources.tensors import dlpack_rows, torch_rows
 from gpuclust.sources.vectors import bin_source, fvecs_source
 from gpuclust.validation import check_matrix_shape, check_positive_int, cuda_device, parse_memory
 
-__all__ = ["FILE_SUFFIXES", "as_source"]
+__all__ = ["FILE_SUFFIXES", "as_images", "as_source"]
 
 _FORMATS: dict[str, Callable[..., Source]] = {
     ".npy": npy_source,
@@ -51,7 +52,8 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
         A NumPy array or memory map; a pandas, polars or pyarrow table (or pyarrow/polars array of rows); a torch
         tensor, a CuPy array or any array with DLPack, in host memory or on a CUDA device, where it stays; anything with
         ``__array__``; a list of lists; the path of a ``.npy``, ``.fbin``, ``.u8bin``, ``.i8bin``, ``.fvecs`` or
-        ``.parquet`` file; or a source, which is returned as it is (regrouped if ``chunk_rows`` is given).
+        ``.parquet`` file, or of a folder of images; or a source, which is returned as it is (regrouped if
+        ``chunk_rows`` is given).
     max_memory : int or str, optional
         Bytes, or e.g. ``"512MB"``. A chunk takes at most an eighth of it. Without it, a chunk of a file or of a large
         array that needs widening takes about 64 MiB. Always at least one row. A file of which all rows take no more
@@ -75,7 +77,7 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
     DeviceMemoryError
         No room on its device to widen an array.
     MissingDependencyError
-        A parquet file without pyarrow.
+        A parquet file without pyarrow, or images without Pillow.
     ParameterError
         ``max_memory`` or ``chunk_rows`` breaks its rule.
 
@@ -102,17 +104,65 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
     return ArraySource(rows, max_memory=limit, chunk_rows=chunk_rows, name=name, kind=kind, feature_names=feature_names)
 
 
+def as_images(
+    path: str | os.PathLike[str],
+    *,
+    resize: tuple[int, int] | None = None,
+    color: bool | None = None,
+    max_memory: int | str | None = None,
+    chunk_rows: int | None = None,
+) -> Source:
+    """Return the source of rows that may be images, with their shape as its ``row_shape``.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A folder of images; a ``.npy`` file of n x height x width or n x height x width x channels; or any other file
+        that `as_source` reads.
+    resize : tuple of int, optional
+        (height, width) to which the images of a folder are brought.
+    color : bool, optional
+        Whether they have three channels or one; without it, one if all are grey.
+    max_memory, chunk_rows
+        As in `as_source`.
+
+    Raises
+    ------
+    DataError, DataTypeError, FileFormatError, MissingDependencyError
+        See `gpuclust.sources.images` and `as_source`.
+    ParameterError
+        A parameter breaks its rule, or is for folders.
+    """
+    place, limit = Path(path), parse_memory(max_memory)
+    if chunk_rows is not None:
+        chunk_rows = check_positive_int(chunk_rows, "chunk_rows")
+    if os.path.isdir(place):
+        folder = ImageFolderSource(place, resize=resize, color=color, max_memory=limit, chunk_rows=chunk_rows)
+        return _kept(folder, limit, chunk_rows)
+    for name, value in (("resize", resize), ("color", color)):
+        if value is not None:
+            raise ParameterError(f"{name}={value!r} is for a folder of images, which {str(path)!r} is not.")
+    if place.suffix.lower() == ".npy" and is_image_array(place):
+        array = image_array_source(InputFile.inspect(place), max_memory=limit, chunk_rows=chunk_rows)
+        return _kept(array, limit, chunk_rows)
+    return as_source(path, max_memory=limit, chunk_rows=chunk_rows)
+
+
 def _file_source(path: Path, max_memory: int | None, chunk_rows: int | None) -> Source:
-    supported = ", ".join(FILE_SUFFIXES)
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name that is no path at all
-        raise FileFormatError(f"{path} is a directory; expected one file with a suffix of {supported}.")
+        return _kept(ImageFolderSource(path, max_memory=max_memory, chunk_rows=chunk_rows), max_memory, chunk_rows)
     file = InputFile.inspect(path)
     make = _FORMATS.get(path.suffix.lower())
     if make is None:
+        supported = ", ".join(FILE_SUFFIXES)
         raise FileFormatError(
             f"{path} has the suffix {path.suffix!r}, which is not one of those supported: {supported}."
         )
-    source = make(file, max_memory=max_memory, chunk_rows=chunk_rows)
+    return _kept(make(file, max_memory=max_memory, chunk_rows=chunk_rows), max_memory, chunk_rows)
+
+
+def _kept(source: Source, max_memory: int | None, chunk_rows: int | None) -> Source:
+    """The source, to be read once if all its rows may be kept."""
     limit = RESIDENT_BYTES if max_memory is None else max_memory // 8
     if chunk_rows is None and source.n_rows * source.n_features * source.dtype.itemsize <= limit:
         return LoadedSource(source)

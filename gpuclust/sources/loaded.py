@@ -28,6 +28,7 @@ class LoadedSource(Source):
         self._source = source
         self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
         self.description, self.feature_names = source.description, source.feature_names
+        self.row_shape, self.row_names = source.row_shape, source.row_names
 
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
         return self._loaded.chunks(start, stop)

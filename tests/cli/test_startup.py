@@ -30,7 +30,16 @@ HEAVY = (
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["kmeans", "--help"], ["dbscan", "--help"], ["evaluate", "--help"], ["knn", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["kmeans", "--help"],
+        ["dbscan", "--help"],
+        ["evaluate", "--help"],
+        ["knn", "--help"],
+        ["deep", "--help"],
+        ["encode", "--help"],
+    ],
 )
 def test_nothing_heavy_is_imported(arguments):
     code = f"""
@@ -59,14 +68,16 @@ def test_version():
     assert result.exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["kmeans", "dbscan", "knn", "evaluate", "predict", "info", "demo"])
+@pytest.mark.parametrize(
+    "command", ["kmeans", "dbscan", "deep", "encode", "knn", "evaluate", "predict", "info", "demo"]
+)
 def test_help(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
     assert "Usage: " in result.stdout
 
 
-@pytest.mark.parametrize("command", ["kmeans", "dbscan", "knn", "evaluate"])
+@pytest.mark.parametrize("command", ["kmeans", "dbscan", "deep", "encode", "knn", "evaluate"])
 def test_help_says_where_events_and_errors_go(command):
     text = " ".join(CliRunner().invoke(app, [command, "--help"]).stdout.split())
     assert "stdout gets one JSON object per line" in text

@@ -113,7 +113,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
         with pytest.raises(ModelError):
             run(TRAININGS["plain"], path)
     path.write_bytes(content[:-7])
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="corrupt"):
         run(TRAININGS["plain"], path)
 
 
@@ -152,3 +152,11 @@ def test_another_network_is_refused(tmp_path):
 def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         run(TRAININGS["plain"], tmp_path / "nowhere" / "training")
+
+
+def test_parameters_may_be_numbers_of_numpy(tmp_path):
+    given = {"epochs": np.int64(1), "learning_rate": np.float64(1e-3), "checkpoint": tmp_path / "training"}
+    X = np.random.default_rng(0).random((20, 3))
+    first = Autoencoder(2, random_state=0, **given).fit(X)
+    again = Autoencoder(2, random_state=0, **given).fit(X)
+    assert first.transform(X).tobytes() == again.transform(X).tobytes()

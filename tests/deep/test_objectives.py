@@ -94,6 +94,23 @@ def test_the_bound_by_hand():
     assert terms["reconstruction"].item() != pytest.approx(model.losses(rows.x, mean)["reconstruction"].mean().item())
 
 
+def test_the_bound_with_neighbours():
+    """One neighbour each: what attracts are the means, not the codes that are drawn."""
+    rows, model = opened(blobs()), network(variational=True)
+    graph = torch.arange(70).roll(1)[:, None]
+    found = []
+    for weight in (1.0, 3.0):
+        state = NeighborState(graph)
+        state.generator = torch.Generator().manual_seed(0)
+        found.append(elbo(model, whole(rows), state, weight=weight))
+    assert list(found[0]) == ["reconstruction", "divergence", "attraction", "repulsion"]
+    mean = model.encode(rows.x)
+    expected = (mean - mean[graph[:, 0]]).square().sum(1).log1p().mean()
+    assert found[0]["attraction"].item() == pytest.approx(expected.item(), rel=1e-5)
+    for name, factor in {"reconstruction": 1, "divergence": 1, "attraction": 3, "repulsion": 3}.items():
+        assert found[1][name].item() == pytest.approx(factor * found[0][name].item(), rel=1e-5)
+
+
 def test_codes_are_without_dropout_whatever_the_mode():
     rows, model = opened(blobs()), network(dropout=0.5)
     expected = encode(model.eval(), rows)

@@ -82,6 +82,28 @@ def test_counts_of_genes():
     np.testing.assert_allclose(decoded.sum(1), X.sum(1).mean(), rtol=0.4)
 
 
+def test_neighbourhoods_are_kept():
+    """As UMAP has it: beside the distances of codes of other rows, those of neighbours are short."""
+    X = blobs(150, d=8)
+    distances = ((X[:, None] - X) ** 2).sum(2)
+    graph = distances.argsort(1)[:, 1:6]
+    options = {"n_components": 2, "architecture": {"widths": (16,)}, "random_state": 0, "scaling": "standard"}
+    options |= {"learning_rate": 1e-2, "beta": 0.01, "batch_size": 32}
+
+    def contrast(model):
+        codes = model.fit(X).transform(X)
+        logs = np.log1p(((codes[:, None] - codes) ** 2).sum(2))
+        return logs.mean() - np.take_along_axis(logs, graph, 1).mean()
+
+    keeping = VariationalAutoencoder(neighbors=5, epochs=30, **options)
+    assert contrast(keeping) > 1.25 * contrast(VariationalAutoencoder(epochs=30, **options))
+    assert list(keeping.history_.epochs[-1].terms) == ["reconstruction", "divergence", "attraction", "repulsion"]
+    weights = [VariationalAutoencoder(neighbors=5, neighbor_weight=weight, epochs=1, **options) for weight in (1, 2)]
+    first, second = (model.fit(X).history_.epochs[0].terms["repulsion"] for model in weights)
+    assert second == pytest.approx(2 * first, rel=0.1)
+    assert first > 8  # a sum over the row's 8 values, as the reconstruction is
+
+
 def test_a_beta_below_zero_is_refused():
     with pytest.raises(ParameterError, match="beta"):
         VariationalAutoencoder(beta=-1.0).fit(blobs())

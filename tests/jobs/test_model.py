@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save
 from sklearn.exceptions import NotFittedError
 
-from gpuclust.cluster import DBSCAN, KMeans, MiniBatchKMeans
+from gpuclust._container import pack
+from gpuclust.cluster import DBSCAN, GaussianMixture, KMeans, MiniBatchKMeans
 from gpuclust.errors import ModelError, ParameterError
 from gpuclust.jobs import model as module
 from gpuclust.jobs.model import load_model, save_model
@@ -51,8 +52,7 @@ def _parts(path):
 
 def _forge(path, stored, tensors):
     """Write contents that pass the checksum, whatever they say."""
-    text = json.dumps(stored)
-    path.write_bytes(save(tensors, {"gpuclust": text, "sha256": module._checksum(text, tensors)}))
+    path.write_bytes(pack(stored, tensors))
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -89,6 +89,28 @@ def test_round_trip_of_dbscan(tmp_path, rows, dtype, metric):
     labels = after.predict(near)
     assert len(set(labels.tolist())) > 1
     assert np.array_equal(labels, before.predict(near))
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_round_trip_of_a_mixture(tmp_path, rows, covariance_type):
+    before = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(rows)
+    save_model(before, tmp_path / "m")
+    after = load_model(tmp_path / "m")
+    assert after.get_params() == before.get_params()
+    assert (after.converged_, after.n_iter_, after.lower_bound_) == (
+        before.converged_,
+        before.n_iter_,
+        before.lower_bound_,
+    )
+    for method in ("predict", "predict_proba", "score_samples"):
+        np.testing.assert_array_equal(getattr(after, method)(rows), getattr(before, method)(rows))
+    np.testing.assert_array_equal(after.sample(5)[0], before.sample(5)[0])
+    assert after.bic(rows) == before.bic(rows)
+    contents, tensors = _parts(tmp_path / "m")
+    for values in (tensors["covariances_"].T[:-1], tensors["covariances_"] * np.nan):
+        _forge(tmp_path / "m", contents, tensors | {"covariances_": np.ascontiguousarray(values)})
+        with pytest.raises(ModelError, match="has covariances_ that are not finite float64 numbers of shape"):
+            load_model(tmp_path / "m")
 
 
 def test_a_dbscan_of_nothing_but_noise(tmp_path, rows):
