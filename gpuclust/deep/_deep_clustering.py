@@ -19,7 +19,7 @@ from torch import Tensor
 from gpuclust import config
 from gpuclust.deep._base import BaseAutoencoder
 from gpuclust.deep.clustering.clusterers import check_clusterer, number_of_clusters
-from gpuclust.deep.clustering.fitting import Plan
+from gpuclust.deep.clustering.fitting import Plan, Run
 from gpuclust.deep.clustering.heads import Head
 from gpuclust.deep.clustering.methods import METHODS, Method, epochs_for
 from gpuclust.deep.clustering.restarts import Judge
@@ -247,21 +247,23 @@ class DeepClustering(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerM
         autoencoder = method.autoencoder(**method.settings) if self.autoencoder is None else clone(self.autoencoder)
         rows, n_rows = self._opened(X, autoencoder, reset=True)
         plan = self._plan(method, autoencoder, n_rows)
-        random_state, judge, runs = check_random_state(self.random_state), None, []
-        k = self._asked(plan.clusterer)
+        random_state, k = check_random_state(self.random_state), self._asked(plan.clusterer)
+        best: Run | None = None
+        suggestion: Suggestion | None = None
+        restarts = []
         with self._device():
             for number in range(self.n_init):
                 # A seed that scikit-learn's estimators take too.
                 run = plan.run(rows, k, int(random_state.randint(2**31 - 1)), number)
-                if self.n_init > 1:
-                    judge = Judge(run.rows) if judge is None else judge
-                    run.criterion = judge(run.labels)
+                restarts.append({"seed": run.seed, "criterion": run.criterion})
                 k = run.n_clusters
-                runs.append(run)
-        best = max(runs, key=lambda run: run.criterion or 0.0)
-        self.restarts_ = [{"seed": run.seed, "criterion": run.criterion} for run in runs]
-        if runs[0].suggestion is not None:
-            self.suggestion_ = runs[0].suggestion
+                suggestion = suggestion or run.suggestion
+                if best is None or (run.criterion or 0.0) > (best.criterion or 0.0):
+                    best = run
+        assert best is not None  # n_init >= 1
+        self.restarts_ = restarts
+        if suggestion is not None:
+            self.suggestion_ = suggestion
         self.autoencoder_, self.history_ = best.autoencoder, best.history
         self.head_, self.labels_ = best.head, best.labels
         self.n_features_in_ = self.autoencoder_.n_features_in_
@@ -312,6 +314,7 @@ class DeepClustering(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerM
             weight=weight,
             manifold={**(method.manifold or {}), **(self.manifold or {})},
             checkpoint=self.checkpoint,
+            judged=self.n_init > 1,
             tell=self._tell,
         )
 

@@ -92,10 +92,10 @@ class DeepJob:
     pictures: bool = True
     force: bool = False
 
-    def estimator(self, shape: tuple[int, ...] | None, report: Report) -> DeepClustering:
+    def estimator(self, n_rows: int, shape: tuple[int, ...] | None, report: Report) -> DeepClustering:
         """Build it, for rows of a shape; ParameterError for a method or architecture that there is not."""
         from gpuclust.deep import DeepClustering
-        from gpuclust.deep.clustering.methods import METHODS
+        from gpuclust.deep.clustering.methods import METHODS, epochs_for
 
         if self.method not in METHODS:
             raise ParameterError(f"method={self.method!r} should be one of {', '.join(METHODS)}.")
@@ -113,6 +113,8 @@ class DeepJob:
         given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         if self.neighbors is not None:
             given["neighbors"] = self.neighbors or None
+        if self.epochs is None:
+            given["epochs"] = epochs_for(network.epochs, n_rows, max(1, self.batch or network.batch_size))
         estimator = DeepClustering(
             self.n_clusters,
             method=self.method,
@@ -155,7 +157,7 @@ def run_deep(job: DeepJob, report: Report = silent) -> dict[str, Any]:
         )
         _check_names(source)
         shape = _row_shape(job, source)
-        estimator = job.estimator(shape, report)
+        estimator = job.estimator(source.n_rows, shape, report)
         report(
             "start",
             command="deep",

@@ -24,6 +24,7 @@ def test_estimator_checks(estimator, check):
     [
         Autoencoder(**SMALL, validation=0.2, patience=2, noise=0.1, scaling="standard", max_memory=2000),
         clusters("idec", n_init=2),
+        clusters("manifold", manifold={"n_epochs": 10}),
         clusters("dcn"),
         clusters("vade", network=VariationalAutoencoder),
     ]

@@ -349,6 +349,17 @@ def test_parameters_that_break_their_rule(options, said):
         DeepClustering(**{"n_clusters": 3, **options}).fit(groups()[0])
 
 
+def test_a_fit_that_fails_leaves_nothing_fitted():
+    def stop(epoch):
+        if epoch.stage == "restart 2, refinement":
+            raise Stop
+
+    model = estimator(epochs=1, refinement=1, n_init=2, callback=stop)
+    with pytest.raises(Stop):
+        model.fit(groups()[0])
+    assert {name for name in vars(model) if name.endswith("_")} == {"n_features_in_"}
+
+
 def test_vade_needs_a_mixture_to_begin_with():
     with pytest.raises(ParameterError, match=r"clusterer=KMeans.* should be a gpuclust.GaussianMixture of .*'diag'"):
         estimator("vade", clusterer=KMeans(3), callback=pytest.fail).fit(groups()[0])

@@ -129,6 +129,17 @@ def test_ours_get_the_tensor_itself_and_others_an_array():
     assert type(seen[1]) is np.ndarray
 
 
+def test_what_json_does_not_know_is_left_out():
+    """Where clusters begin and who is told concerns fitting; what is stored once is stored again."""
+    fitted = KMeans(3, init=CODES[:3].numpy(), tol=0.5, callback=print).fit(CODES)
+    settings, tensors = clusterers.stored(fitted)
+    assert settings["params"] == {"n_clusters": 3, "tol": 0.5}
+    again = clusterers.restore(settings, tensors)
+    assert again.init == "k-means++"
+    assert again.tol == 0.5
+    assert clusterers.stored(again)[0] == settings
+
+
 def test_scikit_learn_clusters_too():
     head, labels = ClustererHead.fit(sklearn.cluster.KMeans(3, n_init=3, random_state=0), CODES)
     np.testing.assert_array_equal(head.labels(CODES), labels)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gpuclust.deep.clustering.manifold import Manifold
-from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError
+from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError, ParameterError
 
 pytest.importorskip("umap")
 
@@ -151,6 +151,22 @@ def test_a_regular_grid():
 def test_too_few_distinct_codes(codes):
     with pytest.raises(DataError, match=r"distinct codes, but a layout needs >= 4: pass more rows"):
         Manifold.fit(codes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_components", 0),
+        ("n_neighbors", 1),
+        ("n_neighbors", 2.5),
+        ("min_dist", -0.1),
+        ("min_dist", 2.0),
+        ("n_epochs", 0),
+    ],
+)
+def test_parameters_that_break_their_rules(name, value):
+    with pytest.raises(ParameterError, match=rf"{name}={value}"):
+        Manifold.fit(groups(20)[0], **{name: value})
 
 
 def test_nothing_is_said():

@@ -20,6 +20,7 @@ from gpuclust.deep._base import BaseAutoencoder
 from gpuclust.deep.clustering.clusterers import prepared
 from gpuclust.deep.clustering.heads import ClustererHead, Head
 from gpuclust.deep.clustering.methods import Method, Refinement
+from gpuclust.deep.clustering.restarts import Judge
 from gpuclust.deep.history import Epoch, History
 from gpuclust.deep.library import same_threads
 from gpuclust.deep.rows import Rows
@@ -34,19 +35,18 @@ __all__ = ["Plan", "Run", "suggested"]
 _ASKED_ROWS = 20_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """What one fit comes to; ``labels`` is (n,) int32."""
+    """What one fit comes to; ``labels`` is (n,) int32. Of the rows themselves, nothing is kept."""
 
     seed: int
     autoencoder: BaseAutoencoder
-    rows: Rows
     head: Head
     labels: np.ndarray
     history: History
     n_clusters: int
     suggestion: Suggestion | None
-    criterion: float | None = None
+    criterion: float | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Plan:
         Of the terms about clusters.
     manifold : mapping
     checkpoint : path or None
+    judged : bool
+        Whether there are others to compare with.
     tell : callable
         Called with each `Epoch` and the name of the training that it is of.
     """
@@ -77,6 +79,7 @@ class Plan:
     weight: float | None
     manifold: Mapping[str, Any]
     checkpoint: str | os.PathLike[str] | None
+    judged: bool
     tell: Callable[[Epoch, str], None]
 
     def run(self, X: Any, n_clusters: int | None, seed: int, number: int) -> Run:
@@ -102,7 +105,8 @@ class Plan:
             assert isinstance(head, ClustererHead)
             head = self._refined(self.method.refinement, autoencoder, rows, head, history, number)
             labels = head.labels(autoencoder.codes(rows))
-        return Run(seed, autoencoder, rows, head, labels, history, k, suggestion)
+        criterion = Judge(rows)(labels) if self.judged else None
+        return Run(seed, autoencoder, head, labels, history, k, suggestion, criterion)
 
     def _refined(
         self,

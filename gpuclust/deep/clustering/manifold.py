@@ -22,8 +22,9 @@ from torch import Tensor
 
 from gpuclust.algorithms.random import purpose_stream
 from gpuclust.deep.clustering.fuzzy import memberships, union
-from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError
+from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError, ParameterError
 from gpuclust.neighbors import NearestNeighbors
+from gpuclust.validation import check_positive_int
 
 __all__ = ["Manifold"]
 
@@ -89,7 +90,7 @@ class Manifold:
         n_neighbors : int, default=15
             At least 2. Few keep fine structure, many the whole. With fewer distinct codes, all are neighbours.
         min_dist : float, default=0.0
-            How close codes may lie in the layout; 0 packs clusters most tightly.
+            How close codes may lie in the layout, at most 1; 0 packs clusters most tightly.
         n_epochs : int, optional
             Of the descent; by default 500, and 200 for more than 10,000 distinct codes, as in umap-learn.
         seed : int, default=0
@@ -99,6 +100,8 @@ class Manifold:
 
         Raises
         ------
+        ParameterError
+            A parameter breaks its rule.
         DataError
             There are fewer than 4 distinct codes.
         MissingDependencyError
@@ -109,13 +112,19 @@ class Manifold:
         GpuclustWarning
             The eigenvectors of the graph were not found, and the layout began at random places.
         """
+        n_components = check_positive_int(n_components, "n_components")
+        if check_positive_int(n_neighbors, "n_neighbors") < 2:
+            raise ParameterError("n_neighbors=1 should be >= 2: it counts the code itself.")
+        if not 0 <= min_dist <= 1:
+            raise ParameterError(f"min_dist={min_dist!r} should be in [0, 1].")
+        n_epochs = None if n_epochs is None else check_positive_int(n_epochs, "n_epochs")
         umap = _library()
         host = codes.detach().cpu().numpy()
         first, own = _distinct(host)
         n = len(first)
         if n < 4:
             raise DataError(
-                f"{len(host)} rows have {n} distinct codes, but a layout needs >= 4: pass more rows, or other ones."
+                f"n_samples={len(host)} rows have {n} distinct codes, but a layout needs >= 4: pass more rows."
             )
         views = [view if n == len(host) else view[first] for view in (codes, rows) if view is not None]
         graphs = [_graph(view, min(n_neighbors, n), device) for view in views]
