@@ -246,6 +246,8 @@ class DeepClustering(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerM
         method = METHODS[self.method]
         autoencoder = method.autoencoder(**method.settings) if self.autoencoder is None else clone(self.autoencoder)
         rows, n_rows = self._opened(X, autoencoder, reset=True)
+        if self.autoencoder is None:
+            autoencoder = method.network(n_rows, rows.n_features)
         plan = self._plan(method, autoencoder, n_rows)
         random_state, k = check_random_state(self.random_state), self._asked(plan.clusterer)
         best: Run | None = None
@@ -304,8 +306,6 @@ class DeepClustering(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerM
             )
             if weight is None and term is not None:
                 weight = getattr(autoencoder, *term)  # the autoencoder's own, if it has one of this name
-        if self.autoencoder is None:
-            autoencoder.set_params(epochs=epochs_for(autoencoder.epochs, n_rows, autoencoder.batch_size))
         return Plan(
             method=method,
             autoencoder=autoencoder.set_params(device=self.device, max_memory=self.max_memory),

@@ -92,15 +92,15 @@ class DeepJob:
     pictures: bool = True
     force: bool = False
 
-    def estimator(self, n_rows: int, shape: tuple[int, ...] | None, report: Report) -> DeepClustering:
+    def estimator(self, source: Source, shape: tuple[int, ...] | None, report: Report) -> DeepClustering:
         """Build it, for rows of a shape; ParameterError for a method or architecture that there is not."""
         from gpuclust.deep import DeepClustering
-        from gpuclust.deep.clustering.methods import METHODS, epochs_for
+        from gpuclust.deep.clustering.methods import METHODS
 
         if self.method not in METHODS:
             raise ParameterError(f"method={self.method!r} should be one of {', '.join(METHODS)}.")
-        method = METHODS[self.method]
-        network = method.autoencoder(**method.settings)
+        batch = None if self.batch is None else max(1, self.batch)  # what is less, the network refuses by name
+        network = METHODS[self.method].network(source.n_rows, source.n_features, batch)
         wanted = {
             "n_components": self.latent,
             "architecture": None if self.architecture is None else architecture_of(self.architecture, shape),
@@ -113,8 +113,6 @@ class DeepJob:
         given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         if self.neighbors is not None:
             given["neighbors"] = self.neighbors or None
-        if self.epochs is None:
-            given["epochs"] = epochs_for(network.epochs, n_rows, max(1, self.batch or network.batch_size))
         estimator = DeepClustering(
             self.n_clusters,
             method=self.method,
@@ -157,7 +155,7 @@ def run_deep(job: DeepJob, report: Report = silent) -> dict[str, Any]:
         )
         _check_names(source)
         shape = _row_shape(job, source)
-        estimator = job.estimator(source.n_rows, shape, report)
+        estimator = job.estimator(source, shape, report)
         report(
             "start",
             command="deep",

@@ -96,7 +96,7 @@ def test_repeated_codes_count_as_often_as_they_come():
     """Vertices of the graph are distinct codes; weights and means are of all rows."""
     once, community = islands([0, 1])
     repeated = np.concatenate([once.embedding, once.embedding[community == 0]])
-    manifold = Manifold(torch.from_numpy(repeated), repeated, 5, None, once.graph, once.vertices)
+    manifold = Manifold(torch.from_numpy(repeated), repeated, 5, None, once.affinity, once.vertices)
     weights = begun(GaussianMixture(2, random_state=0), manifold).weights_init
     np.testing.assert_allclose(np.sort(weights), [1 / 3, 2 / 3])
 

@@ -104,8 +104,8 @@ def test_rows_are_a_second_view():
     rows, _ = groups()
     codes = torch.from_numpy(np.random.default_rng(9).normal(size=(90, 3)).astype(np.float32))
     both = Manifold.fit(codes, rows=rows, n_epochs=5)
-    alone, other = (Manifold.fit(view, n_epochs=5).graph.toarray() for view in (codes, rows))
-    np.testing.assert_allclose(both.graph.toarray(), (alone + other) / 2, rtol=1e-6)
+    alone, other = (Manifold.fit(view, n_epochs=5).affinity.toarray() for view in (codes, rows))
+    np.testing.assert_allclose(both.affinity.toarray(), (alone + other) / 2, rtol=1e-6)
     assert np.array_equal(both.transform(codes), both.embedding)
 
 

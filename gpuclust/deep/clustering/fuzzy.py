@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-__all__ = ["memberships", "union"]
+__all__ = ["directed", "memberships", "union"]
 
 #: Halvings of the interval that holds a bandwidth: those of umap-learn.
 _STEPS = 64
@@ -57,6 +57,15 @@ def _bandwidths(beyond: NDArray, means: NDArray, total: float) -> NDArray:
     return np.maximum(tried, np.where(means > 0, _LEAST * means, 1.0))
 
 
+def directed(memberships: NDArray, neighbors: NDArray[np.int64]) -> scipy.sparse.csr_matrix:
+    """The graph in which row i has the memberships (k,) of its neighbours, (n, n), in order of columns."""
+    n, k = neighbors.shape
+    starts = np.arange(0, n * k + 1, k)
+    graph = scipy.sparse.csr_matrix((memberships.ravel(), neighbors.ravel(), starts), shape=(n, n))
+    graph.sort_indices()
+    return graph
+
+
 def union(memberships: NDArray, neighbors: NDArray[np.int64]) -> scipy.sparse.csr_matrix:
     """The graph in which i and j are joined by p + q - p q, of the membership p of j to i and q of i to j.
 
@@ -69,11 +78,8 @@ def union(memberships: NDArray, neighbors: NDArray[np.int64]) -> scipy.sparse.cs
     -------
     graph : sparse CSR matrix of shape (n, n), float32, symmetric, without zeros
     """
-    n, k = neighbors.shape
-    starts = np.arange(0, n * k + 1, k)
-    directed = scipy.sparse.csr_matrix((memberships.ravel(), neighbors.ravel(), starts), shape=(n, n))
-    directed.sort_indices()
-    reverse = directed.T.tocsr()
-    graph = (directed + reverse - directed.multiply(reverse)).astype(np.float32)
+    one_way = directed(memberships, neighbors)
+    reverse = one_way.T.tocsr()
+    graph = (one_way + reverse - one_way.multiply(reverse)).astype(np.float32)
     graph.eliminate_zeros()
     return graph.tocsr()

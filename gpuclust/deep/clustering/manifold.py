@@ -21,12 +21,15 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from gpuclust.algorithms.random import purpose_stream
-from gpuclust.deep.clustering.fuzzy import memberships, union
+from gpuclust.deep.clustering.fuzzy import directed, memberships, union
 from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError, ParameterError
 from gpuclust.neighbors import NearestNeighbors
 from gpuclust.validation import check_positive_int
 
 __all__ = ["Manifold"]
+
+#: Neighbours of a code in `Manifold.affinity`.
+_AFFINE = 40
 
 
 @dataclass(eq=False)
@@ -45,10 +48,11 @@ class Manifold:
         Size of a neighbourhood as UMAP counts: a code itself and ``n_neighbors - 1`` others.
     device : str, optional
         Of the search, as for `gpuclust.NearestNeighbors`.
-    graph : sparse CSR matrix of shape (m, m), float32, optional
-        What was laid out: of the m distinct codes. A manifold that was restored has none.
+    affinity : sparse CSR matrix of shape (m, m), float32, optional
+        How far each of the m distinct codes has the others for neighbours, 40 of them: directed, where what was laid
+        out is not, and wider. A manifold that was restored has none.
     vertices : int array of shape (m,), optional
-        Rows that are its vertices: the first of each distinct code.
+        Rows that are the distinct codes: the first of each.
 
     References
     ----------
@@ -60,7 +64,7 @@ class Manifold:
     embedding: NDArray[np.float32]
     n_neighbors: int
     device: str | None = None
-    graph: csr_matrix | None = None
+    affinity: csr_matrix | None = None
     vertices: NDArray[np.intp] | None = None
 
     @classmethod
@@ -127,11 +131,11 @@ class Manifold:
                 f"n_samples={len(host)} rows have {n} distinct codes, but a layout needs >= 4: pass more rows."
             )
         views = [view if n == len(host) else view[first] for view in (codes, rows) if view is not None]
-        graphs = [_graph(view, min(n_neighbors, n), device) for view in views]
-        graph = (sum(graphs[1:], graphs[0]) / len(graphs)).astype(np.float32)
+        found = [_graphs(view, min(n_neighbors, n), device) for view in views]
+        graph, affinity = ((sum(each[1:], each[0]) / len(each)).astype(np.float32) for each in zip(*found, strict=True))
         random = np.random.RandomState(purpose_stream(seed, "layout").key % 2**32)
-        places = _laid_out(umap, host[first], graph.copy(), min(n_components, n - 2), min_dist, n_epochs, random)
-        return cls(codes, places[own], n_neighbors, device, graph, first)
+        places = _laid_out(umap, host[first], graph, min(n_components, n - 2), min_dist, n_epochs, random)
+        return cls(codes, places[own], n_neighbors, device, affinity, first)
 
     def transform(self, codes: Tensor) -> NDArray[np.float32]:
         """Places of codes, float32 (m, n_components).
@@ -178,10 +182,15 @@ def _distinct(codes: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.
     return first[order], rank[own.ravel()]
 
 
-def _graph(points: Tensor, n_neighbors: int, device: str | None) -> csr_matrix:
-    """UMAP's graph of points (n, d), where a point is the first of its ``n_neighbors``."""
-    distances, neighbors = NearestNeighbors(n_neighbors - 1, device=device).fit(points).kneighbors()
-    return union(memberships(distances, distances[:, 0], math.log2(n_neighbors)), neighbors)
+def _graphs(points: Tensor, n_neighbors: int, device: str | None) -> tuple[csr_matrix, csr_matrix]:
+    """UMAP's graph of points (n, d), where a point is the first of its ``n_neighbors``; and the wider, directed one."""
+    wide = min(max(n_neighbors - 1, _AFFINE), len(points) - 1)
+    distances, neighbors = NearestNeighbors(wide, device=device).fit(points).kneighbors()
+
+    def near(k: int) -> tuple[NDArray, NDArray[np.int64]]:
+        return memberships(distances[:, :k], distances[:, 0], math.log2(k + 1)), neighbors[:, :k]
+
+    return union(*near(n_neighbors - 1)), directed(*near(min(wide, _AFFINE)))
 
 
 def _library() -> Any:

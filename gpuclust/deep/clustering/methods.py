@@ -70,7 +70,7 @@ class Method:
     autoencoder : type
         Class of the default autoencoder.
     settings : dict
-        Its parameters; its epochs are fewer with many rows, see `epochs_for`.
+        Its parameters, for rows in general: see `network`.
     families : tuple of type
         Autoencoders that the method can do with.
     manifold : dict, optional
@@ -84,6 +84,16 @@ class Method:
     families: tuple[type[BaseAutoencoder], ...] = (Autoencoder,)
     manifold: Mapping[str, Any] | None = None
     refinement: Refinement | None = None
+
+    def network(self, n_rows: int, n_features: int, batch_size: int | None = None) -> BaseAutoencoder:
+        """The default autoencoder for so many rows: fewer epochs for many, and no more codes than features."""
+        network = self.autoencoder(**self.settings)
+        size = network.batch_size if batch_size is None else batch_size
+        return network.set_params(
+            n_components=min(network.n_components, n_features),
+            batch_size=size,
+            epochs=epochs_for(network.epochs, n_rows, size),
+        )
 
     def cluster(
         self, codes: Tensor, clusterer: Any, rows: Rows, seed: int, manifold: Mapping[str, Any]
@@ -166,7 +176,7 @@ METHODS: dict[str, Method] = {
     "ae": Method(_kmeans, settings=_NEIGHBORS, families=_ANY),
     "manifold": Method(
         _mixture,
-        settings={"learning_rate": 3e-3, "batch_size": 64, "noise": 0.1},
+        settings={"n_components": 20, "learning_rate": 3e-3, "batch_size": 64, "noise": 0.2},
         families=_ANY,
         manifold={},
     ),
