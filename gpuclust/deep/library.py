@@ -16,7 +16,7 @@ from gpuclust.errors import DeviceError, FallbackWarning, MissingDependencyError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Choice", "require_torch", "same_threads", "torch_device"]
+__all__ = ["Choice", "one_thread", "require_torch", "same_threads", "torch_device"]
 
 
 def require_torch() -> None:
@@ -100,6 +100,16 @@ def same_threads() -> Iterator[None]:
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute on the thread that calls, as what is short is not worth sharing."""
+    import torch
+
+    with same_threads():
+        torch.set_num_threads(1)
+        yield
 
 
 _unsaid = Lock()  # taken, for good, by the one warning of this process

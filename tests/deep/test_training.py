@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from gpuclust.deep import training
 from gpuclust.deep.encoding import encode
+from gpuclust.deep.modalities import Modality
+from gpuclust.deep.models import build
 from gpuclust.deep.objectives import State, elbo, reconstruction
 from gpuclust.deep.training import SCHEDULES, Training, train
 from gpuclust.errors import ParameterError, TrainingError
@@ -255,3 +258,39 @@ def test_bfloat16_learns_too():
 def test_parameters_that_break_a_rule(fields, message):
     with pytest.raises(ParameterError, match=message):
         Training(**fields)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "most", "expected"),
+    [
+        ({"widths": (8,)}, None, {1}),
+        ({"widths": (8,)}, 0, {2}),
+        ({"widths": (8,), "tied": True}, None, {1}),
+        ({"kind": "conv1d", "widths": (8,), "shape": (6,)}, None, {2}),
+        ({"kind": "gru", "widths": (8,), "shape": (6,)}, None, {2}),
+    ],
+)
+def test_short_steps_stay_on_one_thread(monkeypatch, architecture, most, expected):
+    """Of dense networks, whose products can be counted; the callback, and who comes after, have their threads again."""
+    if most is not None:
+        monkeypatch.setattr(training, "_MOST_ALONE", most)
+    seen, model = [], build({"X": Modality(architecture=architecture)}, {"X": 6}, 2)
+
+    def objective(*given):
+        seen.append(torch.get_num_threads())
+        return reconstruction(*given)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        after = []
+        train(
+            model,
+            opened(blobs()),
+            objective,
+            Training(epochs=1),
+            callback=lambda _: after.append(torch.get_num_threads()),
+        )
+        assert (set(seen), after, torch.get_num_threads()) == (expected, [2], 2)
+    finally:
+        torch.set_num_threads(before)
