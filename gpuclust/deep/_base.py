@@ -34,7 +34,7 @@ from gpuclust.deep.training import SCHEDULES, Training, train
 from gpuclust.errors import DataError, DataTypeError, GpuclustWarning, ResourceError
 from gpuclust.neighbors import NearestNeighbors
 from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
-from gpuclust.sources import Source, as_source
+from gpuclust.sources import Source, as_images, as_source
 from gpuclust.validation import check_positive_int, parse_memory
 
 __all__ = ["BaseAutoencoder"]
@@ -359,7 +359,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _source(self, X: Any, *, reset: bool = False) -> Source:
         if self.modalities is None:
-            source = as_source(X, max_memory=self.max_memory)
+            source = as_images(X, max_memory=self.max_memory)
             check_features(self, X, source, reset=reset)
             widths = {_ALONE: source.n_features}
         else:

@@ -30,7 +30,7 @@ from gpuclust.errors import DataError, DataTypeError
 from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
 from gpuclust.select import Suggestion
 from gpuclust.select.choose_k import candidates
-from gpuclust.sources import as_source
+from gpuclust.sources import as_images, as_source
 
 __all__ = ["DeepClustering"]
 
@@ -405,7 +405,7 @@ class DeepClustering(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerM
         """`X` as the autoencoder takes it, a source whose features are checked or a mapping, and how many rows."""
         opened: Any
         if autoencoder.modalities is None:
-            opened = as_source(X, max_memory=self.max_memory)
+            opened = as_images(X, max_memory=self.max_memory)
             check_features(self, X, opened, reset=reset)
             n_rows = opened.n_rows
         elif not isinstance(X, Mapping):

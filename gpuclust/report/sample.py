@@ -13,7 +13,7 @@ import numpy as np
 from gpuclust.algorithms.random import purpose_stream
 from gpuclust.algorithms.sampling import distinct
 from gpuclust.errors import DataError
-from gpuclust.sources import Source, as_source
+from gpuclust.sources import Source, as_images, as_source
 
 __all__ = ["Sample", "draw_sample", "names_left_out"]
 
@@ -95,7 +95,7 @@ def draw_sample(estimator: Any, X: Any, size: int, seed: int) -> Sample:
             raise DataError(f"X has the modalities {sorted(X)}, but {sorted(order)} are expected.")
         sources = {name: as_source(X[name], max_memory=max_memory, name=f"X[{name!r}]") for name in order}
     else:
-        sources = {"": as_source(X, max_memory=max_memory)}
+        sources = {"": as_images(X, max_memory=max_memory)}
     counts = {name: source.n_rows for name, source in sources.items()}
     if len(set(counts.values())) > 1:
         raise DataError(f"every modality needs the same rows, but their numbers differ: {counts}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,7 +106,7 @@ def as_source(X: Any, *, max_memory: int | str | None = None, chunk_rows: int | 
 
 
 def as_images(
-    path: str | os.PathLike[str],
+    images: Any,
     *,
     resize: tuple[int, int] | None = None,
     color: bool | None = None,
@@ -116,9 +117,9 @@ def as_images(
 
     Parameters
     ----------
-    path : str or os.PathLike
-        A folder of images; a ``.npy`` file of n x height x width or n x height x width x channels; or any other file
-        that `as_source` reads.
+    images : array-like, str, os.PathLike or Source
+        An array of n x height x width or n x height x width x channels; a folder of images; a ``.npy`` file of such an
+        array; or anything else that `as_source` takes.
     resize : tuple of int, optional
         (height, width) to which the images of a folder are brought.
     color : bool, optional
@@ -133,19 +134,26 @@ def as_images(
     ParameterError
         A parameter breaks its rule, or is for folders.
     """
-    place, limit = Path(path), parse_memory(max_memory)
+    limit = parse_memory(max_memory)
     if chunk_rows is not None:
         chunk_rows = check_positive_int(chunk_rows, "chunk_rows")
-    if os.path.isdir(place):
+    place = Path(os.fsdecode(images)) if isinstance(images, (str, os.PathLike)) else None
+    if place is not None and os.path.isdir(place):
         folder = ImageFolderSource(place, resize=resize, color=color, max_memory=limit, chunk_rows=chunk_rows)
         return _kept(folder, limit, chunk_rows)
     for name, value in (("resize", resize), ("color", color)):
         if value is not None:
-            raise ParameterError(f"{name}={value!r} is for a folder of images, which {str(path)!r} is not.")
-    if place.suffix.lower() == ".npy" and is_image_array(place):
+            what = f"{str(place)!r} is not" if place is not None else f"a {type(images).__name__} is not"
+            raise ParameterError(f"{name}={value!r} is for a folder of images, which {what}.")
+    if place is not None and place.suffix.lower() == ".npy" and is_image_array(place):
         array = image_array_source(InputFile.inspect(place), max_memory=limit, chunk_rows=chunk_rows)
         return _kept(array, limit, chunk_rows)
-    return as_source(path, max_memory=limit, chunk_rows=chunk_rows)
+    shape = None if place is not None or isinstance(images, Source) else getattr(images, "shape", None)
+    if shape is None or len(shape) not in (3, 4):
+        return as_source(images, max_memory=limit, chunk_rows=chunk_rows)
+    source = as_source(images.reshape(shape[0], math.prod(shape[1:])), max_memory=limit, chunk_rows=chunk_rows)
+    source.row_shape = tuple(int(side) for side in shape[1:])
+    return source
 
 
 def _file_source(path: Path, max_memory: int | None, chunk_rows: int | None) -> Source:

@@ -166,21 +166,41 @@ def test_codes_reach_the_engine_where_they_lie_on_a_gpu(lent_and_read):
 def test_a_manifold_is_told_the_rows_where_there_are_distances_between_them(monkeypatch):
     told = []
 
-    def fit(codes, *, rows, seed, **options):
-        told.append((rows, options))
+    def fit(codes, *, views, seed, **options):
+        told.append((views, options))
         return Manifold(codes, codes.numpy().copy(), 5)
 
     monkeypatch.setattr(Manifold, "fit", fit)
     X, true = groups()
     model = estimator("manifold", epochs=20, manifold={"n_neighbors": 7}).fit(X)
     assert adjusted_rand_score(true, model.labels_) > 0.95
-    rows, options = told[0]
-    assert torch.equal(rows, model.autoencoder_.rows(X).x)
+    (_, plain), options = told[0]
+    assert torch.equal(plain.points, model.autoencoder_.rows(X).x)
     assert options == {"n_neighbors": 7}
     halves = {"left": X[:, :4].copy(), "right": X[:, 4:]}
     halves["left"][3] = np.nan
     estimator("manifold", epochs=1, network={"modalities": {name: {} for name in halves}}).fit(halves)
-    assert told[1][0] is None
+    assert len(told[1][0]) == 1
+
+
+def test_images_are_compared_by_tangents():
+    """Strokes at two angles, each somewhere on the image: pixels tell little, tangents all."""
+    pytest.importorskip("umap")
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:12, :12]
+    true = np.arange(160) % 2
+    across, down = random.uniform(2.0, 9.0, (2, 160, 1, 1))
+    turned = np.where(true == 1, 0.4, -0.4)[:, None, None]
+    images = np.exp(-np.square((x - across) + turned * (y - down)) / 2 - np.square(y - down) / 14).astype(np.float32)
+    options = {"method": "manifold", "random_state": 0, "manifold": {"n_epochs": 60}}
+    pictures = DeepClustering(2, **options).fit(images)
+    numbers = DeepClustering(2, **options).fit(images.reshape(160, -1))
+    assert adjusted_rand_score(true, pictures.labels_) > 0.9
+    assert adjusted_rand_score(true, numbers.labels_) < 0.5
+    assert (pictures.predict(images) == pictures.labels_).all()
+    assert (pictures.predict(images.reshape(160, -1)) == pictures.labels_).all()
+    assert (pictures.predict(torch.from_numpy(images[..., None])).numpy() == pictures.labels_).all()
+    assert pictures.decoded_centers_.shape == (2, 144)
 
 
 def test_a_number_of_clusters_is_suggested_by_the_codes(monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from gpuclust.deep.clustering.manifold import Manifold
+from gpuclust.deep.clustering.views import View
 from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError, ParameterError
 
 pytest.importorskip("umap")
@@ -99,11 +100,11 @@ def test_a_seed_determines_the_bits(fitted):
     assert not np.array_equal(other.embedding, manifold.embedding)
 
 
-def test_rows_are_a_second_view():
-    """The graph is the mean of both; pairs that neither has are in none."""
+def test_several_views():
+    """The graph is the mean of theirs; pairs that none of them has are in none."""
     rows, _ = groups()
     codes = torch.from_numpy(np.random.default_rng(9).normal(size=(90, 3)).astype(np.float32))
-    both = Manifold.fit(codes, rows=rows, n_epochs=5)
+    both = Manifold.fit(codes, views=[View(codes), View(rows)], n_epochs=5)
     alone, other = (Manifold.fit(view, n_epochs=5).affinity.toarray() for view in (codes, rows))
     np.testing.assert_allclose(both.affinity.toarray(), (alone + other) / 2, rtol=1e-6)
     assert np.array_equal(both.transform(codes), both.embedding)

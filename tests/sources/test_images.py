@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gpuclust import Autoencoder
@@ -211,6 +213,27 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     for read in (as_images, as_source):
         with pytest.raises(FileFormatError, match="is a directory without images"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 2, 3)])
+@pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, torch.from_numpy])
+def test_images_in_memory(shape: tuple[int, ...], kind: Any) -> None:
+    source = as_images(kind(ROWS.reshape(5, *shape)))
+    assert source.row_shape == shape
+    check_rows(source, ROWS)
+    assert as_images(source) is source
+
+
+def test_rows_in_memory_that_are_no_images() -> None:
+    assert as_images(ROWS).row_shape is None
+    assert as_images(ROWS.tolist()).row_shape is None
+    for shape in [(2, 2, 3, 5, 1), (60,)]:
+        with pytest.raises(DataError, match=r"dim 5|1D"):
+            as_images(ROWS.reshape(shape))
+    with pytest.raises(DataError, match="0 sample"):
+        as_images(np.empty((0, 3, 4), np.float32))
+    with pytest.raises(ParameterError, match=r"resize=.* is for a folder of images, which a ndarray is not"):
+        as_images(ROWS, resize=(3, 4))
 
 
 def test_a_convolutional_network_takes_a_folder(folder: Path) -> None:

@@ -99,7 +99,7 @@ class Plan:
             assert k is not None
             given = self.clusterer is not None
             clusterer = prepared(self.clusterer, k, seed) if given else self.method.clusterer(k, seed)
-            head, labels = self.method.cluster(codes, clusterer, rows, seed, self.manifold)
+            head, labels = self.method.cluster(autoencoder.model_, rows, codes, clusterer, seed, self.manifold)
         history = History()
         if self.method.refinement is not None:
             assert isinstance(head, ClustererHead)

@@ -1,6 +1,6 @@
 """Manifold: codes laid out by UMAP on gpuclust's neighbour graph, and new codes placed among them.
 
-Neighbours are exact and sought where the codes are (`gpuclust.NearestNeighbors`), memberships are computed in
+Neighbours are sought where the codes are (:mod:`gpuclust.deep.clustering.views`), memberships are computed in
 :mod:`gpuclust.deep.clustering.fuzzy`, and umap-learn lays out: its spectral start and its stochastic descent, on one
 thread, so that a seed determines the bits. The only module that imports umap.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from gpuclust.algorithms.random import purpose_stream
 from gpuclust.deep.clustering.fuzzy import directed, memberships, union
+from gpuclust.deep.clustering.views import View
 from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError, ParameterError
 from gpuclust.neighbors import NearestNeighbors
 from gpuclust.validation import check_positive_int
@@ -72,7 +74,7 @@ class Manifold:
         cls,
         codes: Tensor,
         *,
-        rows: Tensor | None = None,
+        views: Sequence[View] | None = None,
         n_components: int = 10,
         n_neighbors: int = 15,
         min_dist: float = 0.0,
@@ -86,9 +88,9 @@ class Manifold:
         ----------
         codes : float32 tensor of shape (n, latent)
             Neighbours are sought where it lies; the layout is computed on the CPU.
-        rows : float32 tensor of shape (n, n_features), optional
-            What the codes are of, scaled. The graph is then the mean of that of the codes and that of the rows: each
-            sees neighbours that the other misses. New codes are placed by themselves alone.
+        views : sequence of View, optional
+            In which neighbours are sought, by default the codes as they are: the graph is the mean of the graphs of the
+            views. New codes are placed by themselves alone.
         n_components : int, default=10
             Dimensions of the layout; ``n - 2`` of fewer than 12 distinct codes.
         n_neighbors : int, default=15
@@ -130,8 +132,8 @@ class Manifold:
             raise DataError(
                 f"n_samples={len(host)} rows have {n} distinct codes, but a layout needs >= 4: pass more rows."
             )
-        views = [view if n == len(host) else view[first] for view in (codes, rows) if view is not None]
-        found = [_graphs(view, min(n_neighbors, n), device) for view in views]
+        seen = [view if n == len(host) else view.at(first) for view in views or [View(codes)]]
+        found = [_graphs(view, min(n_neighbors, n), device) for view in seen]
         graph, affinity = ((sum(each[1:], each[0]) / len(each)).astype(np.float32) for each in zip(*found, strict=True))
         random = np.random.RandomState(purpose_stream(seed, "layout").key % 2**32)
         places = _laid_out(umap, host[first], graph, min(n_components, n - 2), min_dist, n_epochs, random)
@@ -182,10 +184,10 @@ def _distinct(codes: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.
     return first[order], rank[own.ravel()]
 
 
-def _graphs(points: Tensor, n_neighbors: int, device: str | None) -> tuple[csr_matrix, csr_matrix]:
-    """UMAP's graph of points (n, d), where a point is the first of its ``n_neighbors``; and the wider, directed one."""
-    wide = min(max(n_neighbors - 1, _AFFINE), len(points) - 1)
-    distances, neighbors = NearestNeighbors(wide, device=device).fit(points).kneighbors()
+def _graphs(view: View, n_neighbors: int, device: str | None) -> tuple[csr_matrix, csr_matrix]:
+    """UMAP's graph of a view, where a point is the first of its ``n_neighbors``; and the wider, directed one."""
+    wide = min(max(n_neighbors - 1, _AFFINE), len(view.points) - 1)
+    distances, neighbors = view.neighbors(wide, device)
 
     def near(k: int) -> tuple[NDArray, NDArray[np.int64]]:
         return memberships(distances[:, :k], distances[:, 0], math.log2(k + 1)), neighbors[:, :k]

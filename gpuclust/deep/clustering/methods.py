@@ -18,6 +18,8 @@ from gpuclust.deep._variational import VariationalAutoencoder
 from gpuclust.deep.clustering.heads import CenterHead, ClustererHead, Head, ManifoldHead
 from gpuclust.deep.clustering.manifold import Manifold
 from gpuclust.deep.clustering.objectives import DriftState, MixtureState, TargetState, dcn, dec, idec, vade
+from gpuclust.deep.clustering.views import views_of
+from gpuclust.deep.models import AutoencoderModel
 from gpuclust.deep.objectives import Objective, State
 from gpuclust.deep.rows import Rows
 from gpuclust.protocol import InvalidParameter
@@ -96,14 +98,19 @@ class Method:
         )
 
     def cluster(
-        self, codes: Tensor, clusterer: Any, rows: Rows, seed: int, manifold: Mapping[str, Any]
+        self,
+        model: AutoencoderModel,
+        rows: Rows,
+        codes: Tensor,
+        clusterer: Any,
+        seed: int,
+        manifold: Mapping[str, Any],
     ) -> tuple[Head, np.ndarray]:
-        """The head of the codes (n, latent) of rows, and their labels (n,) int32."""
+        """The head of the codes (n, latent) that a model gives to rows, and their labels (n,) int32."""
         if self.manifold is None:
             return ClustererHead.fit(clusterer, codes)
-        # A modality that is missing has no distance to others: then the graph is that of the codes alone.
-        known = rows.x if rows.x is not None and bool(rows.x.isfinite().all()) else None
-        return ManifoldHead.fit(Manifold.fit(codes, rows=known, seed=seed, **manifold), clusterer, codes)
+        laid_out = Manifold.fit(codes, views=views_of(model, rows, codes), seed=seed, **manifold)
+        return ManifoldHead.fit(laid_out, clusterer, codes)
 
 
 def _kmeans(n_clusters: int, seed: int) -> KMeans:

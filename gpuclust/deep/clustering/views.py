@@ -1,0 +1,81 @@
+"""Views of rows, in which their neighbours are sought: their codes, and the rows themselves.
+
+Each sees neighbours that the other misses. Of rows that are images, both are compared by tangent distance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gpuclust.deep.clustering.tangents import Tangents, along, image_tangents, smoothed, tangent_distances
+from gpuclust.deep.library import one_thread
+from gpuclust.deep.rows import Rows
+from gpuclust.neighbors import NearestNeighbors
+
+if TYPE_CHECKING:
+    from gpuclust.deep.models import AutoencoderModel
+
+__all__ = ["View", "views_of"]
+
+#: How many of the nearest points are compared by tangent distance, at least.
+_CANDIDATES = 100
+#: Shortest side of an image that has tangents.
+_SHORTEST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Points (n, d) float32, one for each row, and the tangents along which they may move, if any."""
+
+    points: Tensor
+    tangents: Tangents | None = None
+
+    def at(self, index: NDArray[np.intp]) -> Self:
+        """The view of some rows."""
+        rows, tangents = torch.from_numpy(index).to(self.points.device), self.tangents
+        return type(self)(self.points[rows], None if tangents is None else lambda some: tangents(rows[some]))
+
+    def neighbors(self, k: int, device: str | None = None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Distances to the ``k`` nearest other points, rising, and their numbers: (n, k) each; ties by the number.
+
+        With tangents: the nearest by tangent distance among the 100 nearest points.
+        """
+        wide = k if self.tangents is None else min(max(k, _CANDIDATES), len(self.points) - 1)
+        distances, found = NearestNeighbors(wide, device=device).fit(self.points).kneighbors()
+        if self.tangents is None:
+            return distances, found
+        found = np.sort(found, axis=1)
+        with one_thread():  # the same bits for any number
+            near = tangent_distances(self.points, self.tangents, torch.from_numpy(found).to(self.points.device))
+        distances = near.numpy(force=True)
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(distances, order, 1), np.take_along_axis(found, order, 1)
+
+
+def views_of(model: AutoencoderModel, rows: Rows, codes: Tensor) -> list[View]:
+    """The views of rows and their ``codes`` (n, latent): of the codes alone where rows are streamed.
+
+    A modality that is missing has no distance to others: then too. Rows are images if their source says so, and their
+    sides are at least 3.
+    """
+    if rows.x is None or not bool(rows.x.isfinite().all()):
+        return [View(codes)]
+    shape = rows.source.row_shape
+    if shape is None or min(shape[:2]) < _SHORTEST:
+        return [View(codes), View(rows.x)]
+    images = rows.scaling.undo(rows.x)
+    smooth = smoothed(images.reshape(-1, *shape[:2], math.prod(shape[2:])))
+
+    def tangents(index: Tensor) -> Tensor:
+        return image_tangents(smooth[index])
+
+    with torch.no_grad(), one_thread():
+        moved = along(lambda x: model.encode(rows.scaling.apply(x)).float(), images, tangents)
+    return [View(codes, lambda index: moved[index]), View(smooth.flatten(1), tangents)]
