@@ -9,10 +9,10 @@ GPUCLUST_BENCH_USPS
 GPUCLUST_BENCH_PENDIGITS
     Both parts of "Pen-based recognition of handwritten digits", 10,992 x 16 (E. Alpaydin, F. Alimoglu, UCI repository).
 
-Nothing is tuned to a set or a seed: only the number of classes is given, and of the first two sets that rows are
-images, of which "manifold" alone makes use. It prints markdown tables, mean and standard
-deviation over the seeds, and writes them as JSON. Seconds are of one fit with everything after the import of gpuclust;
-the first fit of a process, which loads libraries and compiled code, is listed apart.
+Nothing is tuned to a set or a seed: only the number of classes is given; and, of the first two sets, in runs of their
+own, that rows are images. It prints markdown tables, mean and standard deviation over the seeds, and writes them as
+JSON. Seconds are of one fit with everything after the import of gpuclust; the first fit of a process, which loads
+libraries and compiled code, is listed apart.
 """
 
 from __future__ import annotations
@@ -45,34 +45,48 @@ SCORES: dict[str, Callable[..., float]] = {
 }
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+def _digits() -> Rows:
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    return found.images.astype(np.float32), found.target
+    return found.data.astype(np.float32), found.target
 
 
-def _from(variable: str, *shape: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """Rows, of a shape, and classes of the ``.npz`` file that an environment variable names."""
+def _from(variable: str) -> Callable[[], Rows]:
+    """Rows and classes of the ``.npz`` file that an environment variable names."""
 
-    def load() -> tuple[np.ndarray, np.ndarray]:
+    def load() -> Rows:
         path = os.environ.get(variable)
         if not path or not Path(path).is_file():
             raise Unavailable(f"set {variable} to the path of an .npz file of X and y")
         with np.load(path) as file:
-            return file["X"].astype(np.float32).reshape(-1, *shape), file["y"].astype(np.int64)
+            return file["X"].astype(np.float32), file["y"].astype(np.int64)
 
     return load
 
 
+def _as_images(load: Callable[[], Rows], side: int) -> Callable[[], Rows]:
+    """The same rows, with the shape that they have."""
+
+    def shaped() -> Rows:
+        X, y = load()
+        return X.reshape(-1, side, side), y
+
+    return shaped
+
+
+_usps = _from("GPUCLUST_BENCH_USPS")
 DATASETS = {
     "digits": _digits,
-    "usps": _from("GPUCLUST_BENCH_USPS", 16, 16),
-    "pendigits": _from("GPUCLUST_BENCH_PENDIGITS", 16),
+    "digits as images": _as_images(_digits, 8),
+    "usps": _usps,
+    "usps as images": _as_images(_usps, 16),
+    "pendigits": _from("GPUCLUST_BENCH_PENDIGITS"),
 }
 
-#: The same on rows that are not said to be images.
-FLAT = "manifold, flat rows"
 #: Estimators of (number of classes, seed).
 METHODS: dict[str, Callable[[int, int], Any]] = {
     "k-means on the rows": lambda k, seed: KMeans(k, n_init=10, random_state=seed),
@@ -81,7 +95,6 @@ METHODS: dict[str, Callable[[int, int], Any]] = {
         k, method="ae", autoencoder=Autoencoder(), random_state=seed
     ),
     "manifold": lambda k, seed: DeepClustering(k, method="manifold", random_state=seed),
-    FLAT: lambda k, seed: DeepClustering(k, method="manifold", random_state=seed),
     "dec": lambda k, seed: DeepClustering(k, method="dec", random_state=seed),
     "idec": lambda k, seed: DeepClustering(k, method="idec", random_state=seed),
     "dcn": lambda k, seed: DeepClustering(k, method="dcn", random_state=seed),
@@ -92,7 +105,7 @@ METHODS: dict[str, Callable[[int, int], Any]] = {
 def run(method: str, X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, Any]:
     """One fit: seconds and scores."""
     estimator = METHODS[method](len(np.unique(y)), seed)
-    rows = X if method == "manifold" else X.reshape(len(X), -1)
+    rows = X if isinstance(estimator, DeepClustering) else X.reshape(len(X), -1)
     wall, cpu = perf_counter(), process_time()
     labels = estimator.fit_predict(rows)
     seconds = {"seconds": perf_counter() - wall, "cpu_seconds": process_time() - cpu}
@@ -146,8 +159,6 @@ def main() -> None:
             continue
         found = runs.setdefault(dataset, {})
         for method in options.methods:
-            if method == FLAT and X.ndim == 2:
-                continue
             found[method] = [run(method, X, y, seed) for seed in options.seeds]
             if not options.dry:
                 result = {"case": NAME, "title": "accuracy of deep clustering", "torch_threads": options.threads}

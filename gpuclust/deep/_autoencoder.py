@@ -40,8 +40,8 @@ class Autoencoder(BaseAutoencoder):
         `likelihood` and `scaling` are not used then. The code of a row is the mean of the codes of its modalities.
     neighbors : int, optional
         Keep the neighbourhoods of rows in the codes: so many nearest neighbours attract and other rows repel each other
-        (see :func:`gpuclust.deep.objectives.neighbors`). 15 is usual, with a
-        learning_rate of 3e-3. Rows must fit in memory.
+        (see :func:`gpuclust.deep.objectives.neighbors`). 15 is usual, with a learning_rate of 3e-3. Images are
+        compared by tangent distance (:mod:`gpuclust.deep.tangents`). Rows must fit in memory.
     neighbor_weight : float, default=1.0
         Of attraction and repulsion beside the reconstruction.
     noise : float in [0, 1), default=0.0

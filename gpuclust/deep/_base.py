@@ -31,8 +31,8 @@ from gpuclust.deep.objectives import NeighborState, Objective, State
 from gpuclust.deep.rows import Rows, generator
 from gpuclust.deep.scaling import Scaling, Survey, fit_scaling, survey
 from gpuclust.deep.training import SCHEDULES, Training, train
+from gpuclust.deep.views import view_of
 from gpuclust.errors import DataError, DataTypeError, GpuclustWarning, ResourceError
-from gpuclust.neighbors import NearestNeighbors
 from gpuclust.protocol import InvalidParameter, check_features, check_parameters, in_kind_of
 from gpuclust.sources import Source, as_images, as_source
 from gpuclust.validation import check_positive_int, parse_memory
@@ -117,7 +117,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X : array-like, table, path or Source of shape (n_samples, n_features), or mapping of these
             Rows: NumPy, pandas, polars, pyarrow, torch, any DLPack array, lists, the path of a file, or a `Source`;
             with `modalities` a mapping of their names to rows, in which a missing modality of a row is NaN in all its
-            columns.
+            columns. Images may have their shape, (n_samples, height, width) or (n_samples, height, width, channels),
+            in an array, a ``.npy`` file or a folder: their neighbours are then those of images, see `neighbors`.
         y : ignored
 
         Returns
@@ -162,7 +163,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self
 
     def _neighborhoods(self, rows: Rows) -> NeighborState:
-        """The graph of the neighbours of rows, among the scaled rows as they lie.
+        """The graph of the neighbours of rows: of scaled rows, and of images by tangent distance.
 
         Raises
         ------
@@ -181,8 +182,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         assert self.neighbors is not None
         # A set of few rows has fewer neighbours.
         with same_threads():
-            search = NearestNeighbors(min(int(self.neighbors), rows.n_rows - 1), device=self.device).fit(rows.x)
-            return NeighborState.of(search, rows.device)
+            _, graph = view_of(rows).neighbors(min(int(self.neighbors), rows.n_rows - 1), self.device)
+        return NeighborState(torch.from_numpy(graph).to(rows.device))
 
     def _prepare(self, X: Any) -> None:
         """Check parameters, survey the rows, and make scaling and model, not yet trained."""

@@ -52,6 +52,10 @@ class DeepClustering(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerM
     "vade"     a variational autoencoder, then trained further with a mixture as its prior (VaDE [5]_)
     ========== =============================================================================================
 
+    Of images, (n_samples, height, width) or (n_samples, height, width, channels), neighbours are sought by tangent
+    distance, which leaves small shifts, turns and distortions out of account (:mod:`gpuclust.deep.tangents`): they
+    shape the codes and the layout of "manifold". Pass flat rows where that is not wanted.
+
     Codes go from the network to gpuclust's clusterers by DLPack: they stay on the device, and are not copied. On the
     CPU, a seed determines every bit.
 
@@ -219,7 +223,7 @@ class DeepClustering(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerM
         Parameters
         ----------
         X : array-like, table, path or Source of shape (n_samples, n_features), or mapping of these
-            Rows, as for the autoencoder.
+            Rows, as for the autoencoder. Images that have their shape are compared as images: see the class.
         y : ignored
 
         Returns

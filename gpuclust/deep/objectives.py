@@ -7,16 +7,13 @@ these three, it takes as keywords: ``functools.partial(elbo, beta=4.0)``. What i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from gpuclust.deep.models import AutoencoderModel, VariationalModel, mask
 from gpuclust.deep.rows import Batch, Rows
-
-if TYPE_CHECKING:
-    from gpuclust.neighbors import NearestNeighbors
 
 __all__ = ["NeighborState", "Objective", "State", "elbo", "neighbors", "reconstruction"]
 
@@ -83,11 +80,6 @@ class NeighborState(State):
     def __init__(self, graph: Tensor) -> None:
         super().__init__()
         self.register_buffer("graph", graph, persistent=False)  # a function of the rows: made again, not saved
-
-    @classmethod
-    def of(cls, search: NearestNeighbors, device: torch.device) -> NeighborState:
-        """The graph of a fitted search among its own rows."""
-        return cls(torch.from_numpy(search.kneighbors(return_distance=False)).to(device))
 
 
 def neighbors(

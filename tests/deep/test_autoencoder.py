@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
@@ -236,3 +237,11 @@ def test_without_torch_the_extra_is_named():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert MissingDependencyError.__name__ in done.stderr
     assert "pip install 'gpuclust[deep]'" in done.stderr
+
+
+def test_neighbours_of_images_are_those_of_images():
+    """Only the neighbourhoods know of the shape: without them, images are rows like others."""
+    images = np.random.default_rng(5).normal(size=(30, 5, 5)).astype(np.float32)
+    for options, same in (({}, True), ({"neighbors": 3}, False)):
+        model = Autoencoder(2, epochs=2, random_state=0, **options)
+        assert np.array_equal(clone(model).fit_transform(images), model.fit_transform(images.reshape(30, -1))) == same

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gpuclust.deep.clustering.manifold import Manifold
-from gpuclust.deep.clustering.views import View
+from gpuclust.deep.views import View
 from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError, ParameterError
 
 pytest.importorskip("umap")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from gpuclust import NearestNeighbors
 from gpuclust.deep.encoding import encode
 from gpuclust.deep.objectives import NeighborState, State, elbo, neighbors, reconstruction
 from gpuclust.deep.rows import Batch
 from gpuclust.deep.training import Training, train
+from gpuclust.deep.views import view_of
 from tests.deep.helpers import blobs, network, opened
 
 
@@ -34,7 +34,7 @@ def same_code(X):
 def test_neighbours_by_hand():
     """Three rows on a line at 0, 1 and 3: each has one neighbour, and the two others as negatives, drawn in turn."""
     rows, model = same_code(np.array([[0.0, 0.0], [1.0, 0.0], [3.0, 0.0]], np.float32))
-    state = NeighborState.of(NearestNeighbors(1).fit(rows.x), rows.device)
+    state = NeighborState(torch.from_numpy(view_of(rows).neighbors(1)[1]))
     assert state.graph.tolist() == [[1], [0], [1]]
     state.generator = torch.Generator().manual_seed(0)
     terms = neighbors(model, whole(rows), state, weight=1.0, n_negatives=2)

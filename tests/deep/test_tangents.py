@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, shift
 
-from gpuclust.deep.clustering import tangents as module
-from gpuclust.deep.clustering.tangents import TANGENTS, along, image_tangents, smoothed, tangent_distances
+from gpuclust.deep import tangents as module
+from gpuclust.deep.tangents import TANGENTS, along, image_tangents, smoothed, tangent_distances
 
 
 def spot(at=(8.0, 8.0), width=2.0, side=17):

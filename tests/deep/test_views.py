@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from gpuclust import Autoencoder, NearestNeighbors
-from gpuclust.deep.clustering import views as module
-from gpuclust.deep.clustering.views import View, views_of
+from gpuclust.deep import views as module
 from gpuclust.deep.rows import Rows
+from gpuclust.deep.views import View, views_of
 from gpuclust.sources import as_images, as_source
 
 RANDOM = np.random.default_rng(0)

@@ -1,6 +1,6 @@
 """Manifold: codes laid out by UMAP on gpuclust's neighbour graph, and new codes placed among them.
 
-Neighbours are sought where the codes are (:mod:`gpuclust.deep.clustering.views`), memberships are computed in
+Neighbours are sought where the codes are (:mod:`gpuclust.deep.views`), memberships are computed in
 :mod:`gpuclust.deep.clustering.fuzzy`, and umap-learn lays out: its spectral start and its stochastic descent, on one
 thread, so that a seed determines the bits. The only module that imports umap.
 """
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gpuclust.algorithms.random import purpose_stream
 from gpuclust.deep.clustering.fuzzy import directed, memberships, union
-from gpuclust.deep.clustering.views import View
+from gpuclust.deep.views import View
 from gpuclust.errors import DataError, GpuclustWarning, MissingDependencyError, ParameterError
 from gpuclust.neighbors import NearestNeighbors
 from gpuclust.validation import check_positive_int

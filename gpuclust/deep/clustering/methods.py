@@ -18,10 +18,10 @@ from gpuclust.deep._variational import VariationalAutoencoder
 from gpuclust.deep.clustering.heads import CenterHead, ClustererHead, Head, ManifoldHead
 from gpuclust.deep.clustering.manifold import Manifold
 from gpuclust.deep.clustering.objectives import DriftState, MixtureState, TargetState, dcn, dec, idec, vade
-from gpuclust.deep.clustering.views import views_of
 from gpuclust.deep.models import AutoencoderModel
 from gpuclust.deep.objectives import Objective, State
 from gpuclust.deep.rows import Rows
+from gpuclust.deep.views import views_of
 from gpuclust.protocol import InvalidParameter
 
 __all__ = ["METHODS", "Method", "Refinement", "epochs_for"]

@@ -1,4 +1,4 @@
-"""Views of rows, in which their neighbours are sought: their codes, and the rows themselves.
+"""Views of rows, in which their neighbours are sought: their values, and their codes.
 
 Each sees neighbours that the other misses. Of rows that are images, both are compared by tangent distance.
 """
@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpuclust.deep.clustering.tangents import Tangents, along, image_tangents, smoothed, tangent_distances
 from gpuclust.deep.library import one_thread
 from gpuclust.deep.rows import Rows
+from gpuclust.deep.tangents import Tangents, along, image_tangents, smoothed, tangent_distances
 from gpuclust.neighbors import NearestNeighbors
 
 if TYPE_CHECKING:
     from gpuclust.deep.models import AutoencoderModel
 
-__all__ = ["View", "views_of"]
+__all__ = ["View", "view_of", "views_of"]
 
 #: How many of the nearest points are compared by tangent distance, at least.
 _CANDIDATES = 100
@@ -59,23 +59,38 @@ class View:
         return np.take_along_axis(distances, order, 1), np.take_along_axis(found, order, 1)
 
 
-def views_of(model: AutoencoderModel, rows: Rows, codes: Tensor) -> list[View]:
-    """The views of rows and their ``codes`` (n, latent): of the codes alone where rows are streamed.
+def view_of(rows: Rows) -> View:
+    """The view of rows that lie on a device, by their values.
 
-    A modality that is missing has no distance to others: then too. Rows are images if their source says so, and their
-    sides are at least 3.
+    They are images if their source says so, and their sides are at least 3: those are smoothed, and have tangents.
+    """
+    assert rows.x is not None
+    images = _images(rows)
+    if images is None:
+        return View(rows.x)
+    smooth = smoothed(images)
+    return View(smooth.flatten(1), lambda index: image_tangents(smooth[index]))
+
+
+def views_of(model: AutoencoderModel, rows: Rows, codes: Tensor) -> list[View]:
+    """The views of rows and of the ``codes`` (n, latent) that a model gives to them.
+
+    That of the codes alone where rows are streamed, or some of a modality are missing: those have no distance to
+    others. What the model makes of the tangents of images are the tangents of their codes.
     """
     if rows.x is None or not bool(rows.x.isfinite().all()):
         return [View(codes)]
-    shape = rows.source.row_shape
-    if shape is None or min(shape[:2]) < _SHORTEST:
-        return [View(codes), View(rows.x)]
-    images = rows.scaling.undo(rows.x)
-    smooth = smoothed(images.reshape(-1, *shape[:2], math.prod(shape[2:])))
-
-    def tangents(index: Tensor) -> Tensor:
-        return image_tangents(smooth[index])
-
+    images, view = _images(rows), view_of(rows)
+    if images is None or view.tangents is None:
+        return [View(codes), view]
     with torch.no_grad(), one_thread():
-        moved = along(lambda x: model.encode(rows.scaling.apply(x)).float(), images, tangents)
-    return [View(codes, lambda index: moved[index]), View(smooth.flatten(1), tangents)]
+        moved = along(lambda x: model.encode(rows.scaling.apply(x)).float(), images.flatten(1), view.tangents)
+    return [View(codes, lambda index: moved[index]), view]
+
+
+def _images(rows: Rows) -> Tensor | None:
+    """Rows as images (n, height, width, channels), in the units of the input; None if they are none."""
+    shape = rows.source.row_shape
+    if rows.x is None or shape is None or min(shape[:2]) < _SHORTEST:
+        return None
+    return rows.scaling.undo(rows.x).reshape(-1, *shape[:2], math.prod(shape[2:]))
