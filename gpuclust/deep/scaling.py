@@ -46,8 +46,12 @@ class Scaling:
 
     def undo(self, rows: Tensor) -> Tensor:
         """Rows (b, d) in the units of the input, float32."""
+        return self.undone(rows).float()
+
+    def undone(self, rows: Tensor) -> Tensor:
+        """The same in float64, which holds values that float32 does not."""
         shift, factor = (values.to(rows.device) for values in (self.shift, self.factor))
-        return (rows.double() / factor + shift).float()
+        return rows.double() / factor + shift
 
 
 @dataclass

@@ -65,10 +65,10 @@ def view_of(rows: Rows) -> View:
     They are images if their source says so, and their sides are at least 3: those are smoothed, and have tangents.
     """
     assert rows.x is not None
-    images = _images(rows)
-    if images is None:
+    unit = _unit(rows)
+    if unit is None:
         return View(rows.x)
-    smooth = smoothed(images)
+    smooth = smoothed(_images(rows, unit))
     return View(smooth.flatten(1), lambda index: image_tangents(smooth[index]))
 
 
@@ -80,17 +80,32 @@ def views_of(model: AutoencoderModel, rows: Rows, codes: Tensor) -> list[View]:
     """
     if rows.x is None or not bool(rows.x.isfinite().all()):
         return [View(codes)]
-    images, view = _images(rows), view_of(rows)
-    if images is None or view.tangents is None:
+    unit, view = _unit(rows), view_of(rows)
+    if unit is None or view.tangents is None:
         return [View(codes), view]
+
+    def encode(images: Tensor) -> Tensor:
+        return model.encode(rows.scaling.apply(images.double() * unit)).float()
+
     with torch.no_grad(), one_thread():
-        moved = along(lambda x: model.encode(rows.scaling.apply(x)).float(), images.flatten(1), view.tangents)
+        moved = along(encode, _images(rows, unit).flatten(1), view.tangents)
     return [View(codes, lambda index: moved[index]), view]
 
 
-def _images(rows: Rows) -> Tensor | None:
-    """Rows as images (n, height, width, channels), in the units of the input; None if they are none."""
+def _unit(rows: Rows) -> float | None:
+    """The power of two, in the units of the input, above all values of rows that are images; None if they are none.
+
+    In this unit no square overflows or vanishes, and no bit of what is computed depends on it.
+    """
     shape = rows.source.row_shape
     if rows.x is None or shape is None or min(shape[:2]) < _SHORTEST:
         return None
-    return rows.scaling.undo(rows.x).reshape(-1, *shape[:2], math.prod(shape[2:]))
+    return 2.0 ** math.frexp(float(rows.scaling.undone(rows.x).abs().max()))[1]
+
+
+def _images(rows: Rows, unit: float) -> Tensor:
+    """Rows as images (n, height, width, channels), float32, in a unit."""
+    assert rows.x is not None
+    assert rows.source.row_shape is not None
+    height, width, *channels = rows.source.row_shape
+    return (rows.scaling.undone(rows.x) / unit).float().reshape(-1, height, width, math.prod(channels))

@@ -46,8 +46,20 @@ def test_codes_move_as_the_network_says(scaling):
     (codes, smooth), rows, network = seen(images, scaling=scaling, architecture={"widths": ()})
     tangents, index = smooth.tangents(torch.arange(40)), torch.arange(40)
     matrix = network.model_.parts[0].encoder[0].weight
-    expected = (tangents * rows.scaling.factor.float()) @ matrix.T
+    unit = 2.0 ** np.ceil(np.log2(abs(images).max()))
+    expected = unit * (tangents * rows.scaling.factor.float()) @ matrix.T
     np.testing.assert_allclose(codes.tangents(index), expected.detach(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("unit", [2.0**200, 2.0**-200])
+def test_the_unit_of_images_does_not_matter(unit):
+    """Not even where their squares would overflow, or vanish."""
+    expected, found = (seen(images)[0] for images in (IMAGES.astype(np.float64), unit * IMAGES))
+    for one, other in zip(expected, found, strict=True):
+        index = torch.arange(40)
+        assert torch.equal(one.points, other.points)
+        assert torch.equal(one.tangents(index), other.tangents(index))
+        assert one.tangents(index).isfinite().all()
 
 
 @pytest.mark.parametrize("shape", [(40, 2, 9), (40, 9, 2)])
